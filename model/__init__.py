@@ -1,0 +1,1 @@
+"""What training and serving must do identically. No torch, no Kafka."""

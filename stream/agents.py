@@ -1,0 +1,203 @@
+"""The Faust agents: each body is the list of steps.
+
+Knows nothing of threads of Kafka. A turn is one micro-batch from records to a committed transaction, in the lane's own
+thread, so that the event loop stays free for the web pages. What a turn raises, and what becomes of it:
+
+| raised    | fate                                                                                        |
+|-----------|---------------------------------------------------------------------------------------------|
+| `Aborted` | nothing was committed: the partitions' state is dropped, they are read again from the last  |
+|           | done offset; a hundred in a row end the worker                                              |
+| any other | the worker ends with a non-zero code; nothing was committed, another worker reads it again  |
+"""
+
+import contextlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from stream.intake import Batch, Intake, Lane
+from stream.messages import Record, interest, recommendation, version_of
+from stream.metrics import Metrics
+from stream.murmur2 import partition_of
+from stream.outbox import Aborted, Fenced, Outbox
+from stream.recommender import Advice, Recommender
+from stream.shelf import Shelves, count_records
+from stream.topics import INTERESTS, RECOMMENDATIONS
+from stream.windows import Held, Taken, Windows
+
+log = logging.getLogger(__name__)
+
+# Ten seconds of trying at 0.1 s each: a rebalance takes two or three; what aborts a hundred times will not stop.
+MOST_ABORTS = 100
+ABORT_PAUSE_S = 0.1
+
+
+class Turns:
+    """Runs a lane's micro-batches in the lane's own thread."""
+
+    def __init__(self, lane: Lane, intake: Intake, outbox: Outbox, metrics: Metrics) -> None:
+        self.lane = lane
+        self._intake, self.outbox, self._metrics = intake, outbox, metrics
+        self.thread = ThreadPoolExecutor(1, f"lane-{lane.name}")
+        self._aborts = 0
+        lane.on_dropped = self._dropped
+
+    def _dropped(self, partition: int) -> None:
+        with contextlib.suppress(RuntimeError):  # The thread has ended, and its state with it.
+            self.thread.submit(self.drop, [partition])
+
+    def turn(self, batches: Sequence[Batch]) -> None:
+        """One micro-batch."""
+        self._metrics.batch_events.labels(self.lane.name).observe(sum(len(batch.messages) for batch in batches))
+        try:
+            records, committed = self.work(batches)
+            with self._metrics.timed(self.lane.name, "commit"):
+                self.outbox.commit(batches, records)
+        except Aborted as reason:
+            self._again(batches, reason)
+        else:
+            self._aborts = 0
+            committed()
+
+    def _again(self, batches: Sequence[Batch], reason: Aborted) -> None:
+        self._aborts += 1
+        self._metrics.aborts.labels(self.lane.name).inc()
+        log.warning("%s: a micro-batch is given up and read again: %s", self.lane.name, reason)
+        if self._aborts > MOST_ABORTS:
+            raise Fenced(f"{self._aborts} micro-batches in a row were aborted, the last because: {reason}") from reason
+        if self._aborts > 1:
+            time.sleep(ABORT_PAUSE_S)  # The broker is moving something; asking without pause only adds to its load.
+        partitions = {batch.partition for batch in batches}
+        self.drop(partitions)
+        self._intake.rewind(self.lane, partitions)
+
+    def work(self, batches: Sequence[Batch]) -> tuple[list[Record], Callable[[], None]]:
+        """Everything but the commit: what to send, and what to do once it is committed."""
+        raise NotImplementedError
+
+    def drop(self, partitions: Iterable[int]) -> None:
+        """Forgets these partitions' state."""
+        raise NotImplementedError
+
+
+class Behaviour(Turns):
+    """Steps 1 to 10 for behaviour events.
+
+    Args:
+        recommender: steps 5 to 8; None leaves out steps 4 to 9, to measure what the rest costs.
+        partition_of_item: item id -> the partition of its catalogue record.
+        moved: cosine distance that makes a vector worth publishing.
+    """
+
+    def __init__(
+        self,
+        lane: Lane,
+        intake: Intake,
+        outbox: Outbox,
+        metrics: Metrics,
+        windows: Windows,
+        recommender: Recommender | None,
+        model: str,
+        partition_of_item: Mapping[str, int],
+        moved: float,
+        partitions: int,
+    ) -> None:
+        self._windows, self._recommender, self._model = windows, recommender, model
+        self._partition_of_item, self._moved, self._partitions = partition_of_item, moved, partitions
+        super().__init__(lane, intake, outbox, metrics)
+
+    def drop(self, partitions: Iterable[int]) -> None:
+        self._windows.drop(partitions)
+
+    def work(self, batches: Sequence[Batch]) -> tuple[list[Record], Callable[[], None]]:
+        timed = self._metrics.timed
+        taken = Taken()
+        with timed("behaviour", "load"):
+            self._windows.load(batches)
+        with timed("behaviour", "remember"):  # 1 parse, 2 render, 3 remember, 4 gather
+            for batch in batches:
+                self._windows.take_in(batch, taken)
+            self._windows.sweep({batch.partition for batch in batches}, taken)
+        records = [*taken.records(), *taken.rejected]
+        lists: list[Advice] = []
+        if self._recommender is not None and taken.changed:
+            with timed("behaviour", "recommend"):  # 5 encode, 6 understand, 7 retrieve, 8 score
+                lists = self._recommender.recommend([held.window for held, _ in taken.changed.values()])
+            with timed("behaviour", "write"):  # 9 write
+                lists = self._write(taken, lists, records)
+                records += count_records(taken.accepted, self._partition_of_item)
+        return records, lambda: self._tell(batches, taken, lists)
+
+    def _write(self, taken: Taken, lists: Sequence[Advice], records: list[Record]) -> list[Advice]:
+        published = []
+        for (user_id, (held, trigger)), advice in zip(taken.changed.items(), lists, strict=True):
+            if not self._news(held, advice):
+                continue
+            key, version = user_id.encode(), version_of(held.offsets)
+            value = recommendation(self._model, user_id, held.window, version, trigger, advice)
+            records.append(Record(RECOMMENDATIONS, -1, key, value))
+            records.append(Record(INTERESTS, -1, key, interest(self._model, user_id, held.window, version, advice)))
+            published.append(advice)
+        return published
+
+    def _news(self, held: Held, advice: Advice) -> bool:
+        """Whether the list is another than the one shown last, or the vector has moved."""
+        items, vector = tuple(item.item_id for item in advice.items), advice.vector.astype(np.float16)
+        if held.shown is not None and held.shown[0] == items:
+            before = held.shown[1]
+            if np.array_equal(before, vector):
+                return False
+            if self._moved and 1.0 - float(before.astype(np.float32) @ advice.vector) <= self._moved:
+                return False
+        held.shown = items, vector
+        return True
+
+    def _tell(self, batches: Sequence[Batch], taken: Taken, lists: Sequence[Advice]) -> None:
+        metrics, now_ms = self._metrics, time.time() * 1000
+        for kind, count in Counter(line.kind for line in taken.accepted).items():
+            metrics.events.labels(kind.value, "accepted").inc(count)
+        for reason, count in Counter(dict(record.headers)["reason"] for record in taken.rejected).items():
+            metrics.events.labels("", (reason or b"").decode()).inc(count)
+        if taken.repeated:
+            metrics.events.labels("", "repeated").inc(taken.repeated)
+        for stage, count in Counter(advice.stage for advice in lists).items():
+            metrics.lists.labels(stage).inc(count)
+        if self._recommender is not None:
+            metrics.unchanged.inc(len(taken.changed) - len(lists))
+        metrics.batch_users.observe(len(taken.changed))
+        metrics.users.set(len(self._windows))
+        for user_id, (held, trigger) in taken.changed.items():
+            metrics.end_to_end.observe(max(now_ms - held.touched_ms, 0.0) / 1000)
+            if held.window.n_events == 1 and partition_of(user_id.encode(), self._partitions) != trigger.partition:
+                metrics.foreign.inc()
+
+
+class Shelving(Turns):
+    """Items and their counts become catalogue records."""
+
+    def __init__(self, lane: Lane, intake: Intake, outbox: Outbox, metrics: Metrics, shelves: Shelves) -> None:
+        self._shelves = shelves
+        super().__init__(lane, intake, outbox, metrics)
+
+    def drop(self, partitions: Iterable[int]) -> None:
+        self._shelves.drop(partitions)
+
+    def work(self, batches: Sequence[Batch]) -> tuple[list[Record], Callable[[], None]]:
+        with self._metrics.timed("shelf", "load"):
+            self._shelves.load(batches)
+        before = self._shelves.encoded
+        with self._metrics.timed("shelf", "encode"):
+            records = self._shelves.take_in(batches)
+
+        def tell() -> None:
+            self._metrics.encoded.inc(self._shelves.encoded - before)
+            for record in records:
+                reason = dict(record.headers).get("reason")
+                if reason is not None:
+                    self._metrics.events.labels("item", reason.decode()).inc()
+
+        return records, tell

@@ -1,0 +1,182 @@
+"""Beside the line: an item is encoded once, by the worker that owns its partition, and told to all.
+
+Knows nothing of users. Upserts, tombstones and the fleet's counts of a partition end here; what comes out is the item's
+catalogue record, from which every worker fills its shelf. The record's partition is the item's source partition.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from model.catalogue import Shelved
+from model.encoder import Encoder
+from model.event import Item, parse_item
+from model.popularity import add_counts
+from model.rejection import EventError, Reason
+from model.text import Line, item_text
+from stream.follower import Pair
+from stream.intake import Batch
+from stream.messages import (
+    Record,
+    Shelf,
+    catalogue_record,
+    counts_record,
+    read_catalogue_record,
+    read_counts_record,
+    rejected,
+    text_hash,
+)
+from stream.topics import COUNTS
+
+log = logging.getLogger(__name__)
+
+
+def count_records(lines: Iterable[Line], partition_of: Mapping[str, int]) -> Iterator[Record]:
+    """One record per item that these lines touch: what its owner will add to the item's counts.
+
+    Items that are not on the shelf are not counted: nobody owns them.
+    """
+    counted: dict[str, dict[str, tuple[float, int]]] = {}
+    for at_ms, _, kind, item_id, *_ in lines:
+        if item_id in partition_of:
+            counts = counted.setdefault(item_id, {})
+            count, newest_ms = counts.get(kind, (0.0, at_ms))
+            counts[kind] = count + 1.0, max(newest_ms, at_ms)
+    for item_id, counts in counted.items():
+        yield Record(COUNTS, partition_of[item_id], item_id.encode(), counts_record(counts))
+
+
+class Shelves:
+    """The items whose partitions are ours.
+
+    Args:
+        read: gives every committed record of these catalogue partitions, to their end.
+        encoder: for the texts of new and renamed items.
+        catalogue: the catalogue topic's name.
+        half_life_ms: in which a count halves.
+        rejected_bytes: the largest record that the rejected topic takes.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[Sequence[int]], Iterable[tuple[int, Pair]]],
+        encoder: Encoder,
+        catalogue: str,
+        half_life_ms: int,
+        rejected_bytes: int,
+    ) -> None:
+        self._read, self._encoder, self._catalogue = read, encoder, catalogue
+        self._half_life_ms, self._rejected_bytes = half_life_ms, rejected_bytes
+        self._partitions: dict[int, dict[str, Shelf]] = {}
+        self._epochs: dict[int, int] = {}
+        self.encoded = 0
+        """Texts encoded so far."""
+
+    def drop(self, partitions: Iterable[int]) -> None:
+        """Forgets these partitions' items; the catalogue topic has them."""
+        for partition in partitions:
+            self._partitions.pop(partition, None)
+            self._epochs.pop(partition, None)
+
+    def load(self, batches: Iterable[Batch]) -> None:
+        """Loads the partitions of these batches that are not held in the batches' epoch, completely."""
+        epochs = {b.partition: b.epoch for b in batches if self._epochs.get(b.partition) != b.epoch}
+        if not epochs:
+            return
+        loaded: dict[int, dict[str, Shelf]] = {partition: {} for partition in epochs}
+        for number, (key, value) in self._read(sorted(epochs)):
+            if value is None:
+                loaded[number].pop(key.decode(), None)
+            else:
+                loaded[number][key.decode()] = read_catalogue_record(value)
+        self._partitions |= loaded
+        self._epochs |= epochs
+        log.info("loaded %d items of partitions %s", sum(map(len, loaded.values())), sorted(loaded))
+
+    def take_in(self, batches: Sequence[Batch]) -> list[Record]:
+        """What these upserts, tombstones and counts change: catalogue records, and rejections."""
+        upserts: list[tuple[Batch, int, str, Item | None]] = []
+        records: list[Record] = []
+        touched: dict[tuple[int, str], None] = {}  # In order.
+        for batch in batches:
+            if batch.topic == COUNTS:
+                touched |= dict.fromkeys(self._add_counts(batch))
+            else:
+                upserts += self._parse(batch, records)
+        touched |= dict.fromkeys(self._put(upserts))
+        for partition, item_id in touched:
+            shelf = self._partitions[partition].get(item_id)
+            value = None if shelf is None else catalogue_record(shelf)
+            records.append(Record(self._catalogue, partition, item_id.encode(), value))
+        return records
+
+    def _parse(self, batch: Batch, records: list[Record]) -> Iterator[tuple[Batch, int, str, Item | None]]:
+        for message in batch.messages:
+            key, value, offset = message.key(), message.value(), message.offset()
+            try:
+                item = parse_item(value, key, message.headers())
+                item_id = item.item_id if item is not None else (key or b"").decode()
+            except EventError as fault:
+                error = fault
+            except Exception as bug:  # Ours to mend, yet one record must not stop a partition.
+                log.exception("a bug in firstclick on %s[%d]@%d", batch.topic, batch.partition, offset)
+                error = EventError(Reason.BUG, f"{type(bug).__name__}: {bug}")
+            else:
+                yield batch, offset, item_id, item
+                continue
+            origin = batch.topic, batch.partition, offset
+            records.append(rejected(key, value, origin, message.timestamp()[1], error, self._rejected_bytes))
+
+    def _put(self, upserts: Sequence[tuple[Batch, int, str, Item | None]]) -> Iterator[tuple[int, str]]:
+        vectors = self._encode(upserts)
+        for batch, offset, item_id, item in upserts:
+            items = self._partitions[batch.partition]
+            held = items.get(item_id)
+            if held is not None and offset <= held.offsets.get(batch.topic, -1):
+                continue
+            if item is None:
+                if items.pop(item_id, None) is not None:
+                    yield batch.partition, item_id
+                continue
+            digest = text_hash(item_text(item))
+            counts = held.item.counts if held is not None else {}
+            shelved = Shelved(
+                item_id, item.title, item.category, item.brand, item.price, item.available, vectors[digest], counts
+            )
+            offsets = {**(held.offsets if held is not None else {}), batch.topic: offset}
+            items[item_id] = Shelf(shelved, digest, offsets)
+            yield batch.partition, item_id
+
+    def _encode(self, upserts: Sequence[tuple[Batch, int, str, Item | None]]) -> dict[str, npt.NDArray[np.float16]]:
+        """Text hash -> (D,) vector, for every upsert; only what its item does not say already is encoded."""
+        vectors: dict[str, npt.NDArray[np.float16]] = {}
+        texts: dict[str, str] = {}
+        for batch, _, item_id, item in upserts:
+            if item is not None:
+                text = item_text(item)
+                digest = text_hash(text)
+                held = self._partitions[batch.partition].get(item_id)
+                if held is not None and held.text_hash == digest:
+                    vectors[digest] = held.item.vector
+                else:
+                    texts[digest] = text
+        texts = {digest: text for digest, text in texts.items() if digest not in vectors}
+        if texts:
+            self.encoded += len(texts)
+            encoded = self._encoder.vectors(list(texts.values())).astype(np.float16)
+            vectors |= zip(texts, encoded, strict=True)
+        return vectors
+
+    def _add_counts(self, batch: Batch) -> Iterator[tuple[int, str]]:
+        items = self._partitions[batch.partition]
+        for message in batch.messages:
+            item_id, offset = (message.key() or b"").decode(), message.offset()
+            held = items.get(item_id)
+            if held is None or offset <= held.offsets.get(batch.topic, -1):
+                continue
+            counts = add_counts(held.item.counts, read_counts_record(message.value() or b"{}"), self._half_life_ms)
+            offsets = {**held.offsets, batch.topic: offset}
+            items[item_id] = Shelf(held.item._replace(counts=counts), held.text_hash, offsets)
+            yield batch.partition, item_id

@@ -1,0 +1,188 @@
+"""Step 3 of 10: the windows of the users whose partitions are ours, in memory and in the changelog.
+
+Knows nothing of models. A partition's windows are loaded when its first record comes, and dropped when it is revoked,
+rewound or its transaction aborted: they are what the committed changelog says, plus the micro-batch under way, or they
+are not held at all. The changelog's partition is always the source partition.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from model.event import parse_event
+from model.rejection import EventError, Reason
+from model.text import Line, render
+from model.window import EMPTY, Window
+from stream.follower import Pair
+from stream.intake import Batch, Fetched
+from stream.messages import Record, Trigger, read_window_record, rejected, window_record
+from stream.topics import WINDOWS
+
+log = logging.getLogger(__name__)
+
+DAY_MS = 86_400_000
+SWEEP_MS = DAY_MS  # Forgetting is counted in days; looking at every user more often than daily finds nothing more.
+
+
+class Held:
+    """What a worker holds of one user.
+
+    Attributes:
+        window: the newest lines.
+        offsets: source topic -> the newest offset that the window contains.
+        touched_ms: when the newest of them arrived (record time).
+        shown: the list that was last published, and its vector as (D,) float16; None when not known.
+    """
+
+    __slots__ = ("offsets", "shown", "touched_ms", "window")
+
+    def __init__(self, window: Window = EMPTY, offsets: dict[str, int] | None = None, touched_ms: int = 0) -> None:
+        self.window = window
+        self.offsets: dict[str, int] = offsets or {}
+        self.touched_ms = touched_ms
+        self.shown: tuple[tuple[str, ...], npt.NDArray[np.float16]] | None = None
+
+
+class _Partition:
+    __slots__ = ("epoch", "now_ms", "swept_ms", "users")
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.users: dict[str, Held] = {}
+        self.now_ms = 0  # The newest record's time: this partition's clock.
+        self.swept_ms = 0
+
+
+class Taken:
+    """What one micro-batch did to the windows.
+
+    Attributes:
+        changed: user id -> what is held, and the newest event that changed it.
+        rejected: records for the rejected topic.
+        accepted: the new lines, with the kind, item and time that the counts need.
+        repeated: events that their window had already.
+        forgotten: (partition, user id) whose windows are too old.
+    """
+
+    def __init__(self) -> None:
+        self.changed: dict[str, tuple[Held, Trigger]] = {}
+        self.rejected: list[Record] = []
+        self.accepted: list[Line] = []
+        self.repeated = 0
+        self.forgotten: list[tuple[int, str]] = []
+
+    def records(self) -> Iterator[Record]:
+        """The changelog records: one per user whose window changed, a tombstone per user forgotten."""
+        for user_id, (held, trigger) in self.changed.items():
+            value = window_record(user_id, held.window, held.offsets, held.touched_ms)
+            yield Record(WINDOWS, trigger.partition, user_id.encode(), value)
+        for partition, user_id in self.forgotten:
+            yield Record(WINDOWS, partition, user_id.encode(), None)
+
+
+class Windows:
+    """The windows by partition.
+
+    Args:
+        read: gives every committed record of these changelog partitions, to their end.
+        lines: lines of a window, at the most.
+        age_ms: how much older than its newest line a line may be; 0 for any.
+        forget_ms: how long after a user's last event the window is deleted.
+        rejected_bytes: the largest record that the rejected topic takes.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[Sequence[int]], Iterable[tuple[int, Pair]]],
+        lines: int,
+        age_ms: int,
+        forget_ms: int,
+        rejected_bytes: int,
+    ) -> None:
+        self._read, self._lines, self._age_ms, self._forget_ms = read, lines, age_ms, forget_ms
+        self._rejected_bytes = rejected_bytes
+        self._partitions: dict[int, _Partition] = {}
+
+    def __len__(self) -> int:
+        return sum(len(partition.users) for partition in list(self._partitions.values()))
+
+    def drop(self, partitions: Iterable[int]) -> None:
+        """Forgets these partitions' windows; the changelog has them."""
+        for partition in partitions:
+            self._partitions.pop(partition, None)
+
+    def load(self, batches: Iterable[Batch]) -> None:
+        """Loads the partitions of these batches that are not held in the batches' epoch, completely."""
+        missing = {
+            batch.partition: _Partition(batch.epoch)
+            for batch in batches
+            if (held := self._partitions.get(batch.partition)) is None or held.epoch != batch.epoch
+        }
+        if not missing:
+            return
+        for number, (key, value) in self._read(sorted(missing)):
+            users = missing[number].users
+            if value is None:
+                users.pop(key.decode(), None)
+                continue
+            user_id, window, offsets, touched_ms = read_window_record(value)
+            users[user_id] = Held(window, offsets, touched_ms)
+        self._partitions |= missing
+        loaded = {number: len(partition.users) for number, partition in missing.items()}
+        log.info("loaded %d windows of partitions %s", sum(loaded.values()), sorted(loaded))
+
+    def take_in(self, batch: Batch, taken: Taken) -> None:
+        """Steps 1 to 3 for every record of a batch whose partition is loaded. Each has one of the fates in `taken`."""
+        topic, number = batch.topic, batch.partition
+        partition = self._partitions[number]
+        users, changed, accepted = partition.users, taken.changed, taken.accepted
+        lines, age_ms = self._lines, self._age_ms
+        for message in batch.messages:
+            offset, arrived_ms = message.offset(), message.timestamp()[1]
+            try:
+                event = parse_event(message.value(), message.key(), message.headers(), arrived_ms)
+                line = render(event)
+                held = users.get(event.user_id)
+                if held is None:
+                    held = Held()
+                elif offset <= held.offsets.get(topic, -1):
+                    taken.repeated += 1
+                    continue
+                window = held.window.push(line, lines, age_ms)
+            except EventError as error:
+                taken.rejected.append(self._rejected(message, error))
+                continue
+            except Exception as error:
+                # Ours to mend, yet one record must not stop a partition: its bytes are kept with all the others.
+                log.exception("a bug in firstclick on %s[%d]@%d", topic, number, offset)
+                bug = EventError(Reason.BUG, f"{type(error).__name__}: {error}")
+                taken.rejected.append(self._rejected(message, bug))
+                continue
+            if window is held.window:
+                taken.repeated += 1
+                continue
+            users[event.user_id] = held
+            held.window = window
+            held.offsets[topic] = offset
+            held.touched_ms = max(held.touched_ms, arrived_ms)
+            changed[event.user_id] = held, Trigger(event.event_id, topic, number, offset)
+            accepted.append(line)
+        partition.now_ms = max(partition.now_ms, batch.messages[-1].timestamp()[1])
+
+    def sweep(self, partitions: Iterable[int], taken: Taken) -> None:
+        """Once a day of a partition's own clock, forgets the users whose last event is too long ago."""
+        for number in partitions:
+            partition = self._partitions[number]
+            if partition.now_ms - partition.swept_ms < SWEEP_MS:
+                continue
+            partition.swept_ms = partition.now_ms
+            limit = partition.now_ms - self._forget_ms
+            for user_id in [user_id for user_id, held in partition.users.items() if held.touched_ms < limit]:
+                del partition.users[user_id]
+                taken.forgotten.append((number, user_id))
+
+    def _rejected(self, message: Fetched, error: EventError) -> Record:
+        origin = message.topic(), message.partition(), message.offset()
+        return rejected(message.key(), message.value(), origin, message.timestamp()[1], error, self._rejected_bytes)
