@@ -1,7 +1,7 @@
 """Step 1 of 10: bytes become an `Event` (or an `Item`), or an `EventError` that says why not.
 
 Knows nothing of windows, models or Kafka's clients. After this step no illegal state can be met: nobody
-checks again. The same in words for producers: `model/contract/event.json` and `item.json`, held against this file by tests.
+checks again. The same for producers: `model/contract/event.json` and `item.json`, held against this file by tests.
 """
 
 from collections.abc import Sequence

@@ -50,6 +50,8 @@ class Reason(StrEnum):
     """`at` lies after the record's arrival: a fast clock, or microseconds sent for milliseconds."""
     EVENT_ID_REUSED = "event_id_reused"
     """The user's window holds another event under this event id."""
+    BUG = "bug"
+    """firstclick failed on this record. Ours to mend: a bug must not stop a partition, and nothing may be lost."""
 
 
 class EventError(ValueError):

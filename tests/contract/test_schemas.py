@@ -1,0 +1,191 @@
+"""The contract for producers and consumers, held against the code: JSON Schemas and the AsyncAPI document.
+
+A schema cannot say everything (keys, bytes, clocks). So: what the parser takes, the schema takes; what the schema
+refuses, the parser refuses.
+"""
+
+import json
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
+
+import orjson
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft7Validator
+from referencing import Registry, Resource
+
+from model.event import ALIASES, KINDS, EventError, Kind, Reason, parse_event, parse_item
+from tests.property.strategies import mutated_events, mutated_items
+
+ARRIVED_MS = 1_800_000_000_000
+FOLDER = files("model") / "contract"
+SCHEMAS: dict[str, Any] = {
+    path.name: json.loads(path.read_text(encoding="utf-8")) for path in FOLDER.iterdir() if path.name.endswith(".json")
+}
+REGISTRY: Registry[Any] = Registry().with_resources(
+    (name, Resource.from_contents(schema)) for name, schema in SCHEMAS.items()
+)
+ASYNCAPI: dict[str, Any] = yaml.safe_load((FOLDER / "asyncapi.yaml").read_text(encoding="utf-8"))
+
+
+def validator(name: str) -> Draft7Validator:
+    return Draft7Validator({"$ref": name}, registry=REGISTRY)
+
+
+EVENT, ITEM, CLOUDEVENT = validator("event.json"), validator("item.json"), validator("cloudevent.json")
+
+
+def examples(name: str) -> list[Any]:
+    return list(SCHEMAS[name]["examples"])
+
+
+def key_of(fields: Any) -> bytes:
+    fields = fields.get("data", fields)
+    return fields["user_id"].encode() if "user_id" in fields else b"u-17"
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMAS))
+def test_a_schema_is_a_schema_and_its_examples_hold(name: str) -> None:
+    Draft7Validator.check_schema(SCHEMAS[name])
+    assert examples(name)
+    for example in examples(name):
+        validator(name).validate(example)
+
+
+@pytest.mark.parametrize("example", examples("event.json") + examples("cloudevent.json"), ids=json.dumps)
+def test_the_parser_takes_every_example_of_an_event(example: Any) -> None:
+    assert parse_event(orjson.dumps(example), key_of(example), None, ARRIVED_MS).user_id == "u-17"
+
+
+@pytest.mark.parametrize("example", examples("item.json"), ids=json.dumps)
+def test_the_parser_takes_every_example_of_an_item(example: Any) -> None:
+    item = parse_item(orjson.dumps(example), b"i-7", None)
+    assert item is not None
+    assert item.title == example["title"]
+
+
+def test_every_kind_has_an_example() -> None:
+    assert {KINDS[e.get("kind") or e.get("type") or e.get("event_name")] for e in examples("event.json")} == set(Kind)
+
+
+def test_the_schema_knows_the_kinds_and_aliases_that_the_code_knows() -> None:
+    groups = [names["enum"] for title, names in SCHEMAS["event.json"]["definitions"].items() if title[:6] == "names_"]
+    assert {name for group in groups for name in group} == set(KINDS)
+    spoken = SCHEMAS["event.json"]["properties"]["kind"]["description"]
+    assert all(f"{kind} (" in spoken for kind in Kind)
+    assert all(f"{alias} = {kind}" in spoken for alias, kind in ALIASES.items())
+
+
+def test_the_schema_knows_the_reasons_that_the_code_knows() -> None:
+    listed = SCHEMAS["rejected-headers.json"]["properties"]["reason"]["oneOf"]
+    assert [entry["const"] for entry in listed] == list(Reason)
+    assert all(entry["description"] for entry in listed)
+
+
+@given(mutated_events())
+def test_what_the_event_schema_refuses_the_parser_refuses(fields: dict[str, Any]) -> None:
+    key = fields["user_id"].encode() if isinstance(fields.get("user_id"), str) else b"u-17"
+    try:
+        parse_event(orjson.dumps(fields), key, None, ARRIVED_MS)
+    except EventError:
+        return
+    EVENT.validate(fields)
+
+
+@given(mutated_items())
+def test_what_the_item_schema_refuses_the_parser_refuses(fields: dict[str, Any]) -> None:
+    key = fields["item_id"].encode() if isinstance(fields.get("item_id"), str) else b"i-7"
+    try:
+        parse_item(orjson.dumps(fields), key, None)
+    except EventError:
+        return
+    ITEM.validate(fields)
+
+
+@given(
+    mutated_events(),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "specversion": st.sampled_from(["1.0", "0.3", 1, None]),
+            "id": st.sampled_from(["e-1", 7, None]),
+            "type": st.sampled_from(["a.click", "a.search.v1", 7, None]),
+            "time": st.sampled_from(["2025-11-25T03:33:15Z", 7, None]),
+            "datacontenttype": st.sampled_from(["application/json", "text/xml", 7, None]),
+        },
+    ),
+)
+def test_what_the_envelope_schema_refuses_the_parser_refuses(fields: dict[str, Any], rest: dict[str, Any]) -> None:
+    envelope = {"specversion": "1.0", "data": fields, **rest}
+    key = fields["user_id"].encode() if isinstance(fields.get("user_id"), str) else b"u-17"
+    headers = [("content-type", b"application/cloudevents+json")]
+    try:
+        parse_event(orjson.dumps(envelope), key, headers, ARRIVED_MS)
+    except EventError:
+        return
+    CLOUDEVENT.validate(envelope)
+
+
+GOOD = {"event_id": "e", "user_id": "u", "kind": "click", "at": 1764041590000, "item_id": "i"}
+INVALID: dict[str, dict[str, Any]] = {
+    "no user": {"user_id": None},
+    "no item": {"kind": "cart", "item_id": None},
+    "boolean rating": {"kind": "review", "rating": True},
+    "seconds": {"at": 1764041590},
+    "no query": {"kind": "search"},
+    "blank query": {"kind": "search", "query": " "},
+    "no interests": {"kind": "signup", "interests": []},
+    "negative quantity": {"kind": None, "type": "refund", "quantity": -1},
+    "unknown kind": {"kind": "teleport"},
+    "local time": {"at": "2025-11-25T03:33:10"},
+    "item without words": {"item": {"item_id": "i", "price": 3}},
+    "dwell of two days": {"kind": "browse", "dwell_ms": 172_800_000},
+}
+
+
+@pytest.mark.parametrize("mistake", INVALID.values(), ids=INVALID)
+def test_schema_and_parser_refuse_the_same_plain_mistakes(mistake: dict[str, Any]) -> None:
+    assert EVENT.is_valid(GOOD)
+    fields = {**GOOD, **mistake}
+    assert not EVENT.is_valid(fields)
+    with pytest.raises(EventError):
+        parse_event(orjson.dumps(fields), b"u", None, ARRIVED_MS)
+
+
+def references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for child in node.values():
+            yield from references(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from references(child)
+
+
+def test_every_reference_of_the_asyncapi_document_leads_somewhere() -> None:
+    for reference in references(ASYNCAPI):
+        if reference.startswith("./"):
+            assert reference[2:] in SCHEMAS
+            continue
+        node = ASYNCAPI
+        for step in reference.removeprefix("#/").split("/"):
+            node = node[step]
+        assert node
+
+
+def test_every_schema_and_message_is_used_by_the_asyncapi_document() -> None:
+    used = set(references(ASYNCAPI))
+    assert {f"./{name}" for name in SCHEMAS} <= used
+    assert {f"#/components/messages/{name}" for name in ASYNCAPI["components"]["messages"]} <= used
+
+
+def test_the_document_has_every_topic_that_the_code_has() -> None:
+    topics = pytest.importorskip("stream.topics")
+    ours = {*topics.EVENTS, topics.ITEMS, topics.RECOMMENDATIONS, topics.INTERESTS, topics.REJECTED}
+    assert {channel["address"] for channel in ASYNCAPI["channels"].values()} == ours
+    told = {operation["channel"]["$ref"] for operation in ASYNCAPI["operations"].values()}
+    assert told == {f"#/channels/{name}" for name in ASYNCAPI["channels"]}
