@@ -1,0 +1,195 @@
+"""Step 7 of 10: the items worth scoring, per user: nearest, what others had with the window's items, what sells.
+
+Flat arrays throughout (one entry per pair, with its user beside it): a Python loop over users would cost more than the
+scores. Knows nothing of Kafka, texts or how a score is made.
+
+A *slot* is user * K + place: where a candidate stands when the (B, K) arrays are read flat.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from model.catalogue import Catalogue, Rows
+from model.cooccurrence import Cooccurrence
+from model.session import Floats
+
+LEAST_WEIGHT = 0.01
+"""A line that has decayed below this brings no candidates of its own; its neighbours' scores still count it."""
+
+
+class Limits(NamedTuple):
+    """How many candidates come from where, per user."""
+
+    nearest: int
+    neighbours: int
+    popular: int
+
+    @property
+    def k(self) -> int:
+        """K: all together, each item once."""
+        return self.nearest + self.neighbours + self.popular
+
+
+class Pairs(NamedTuple):
+    """Counted pairs of the windows' lines with items on the shelf."""
+
+    users: Rows
+    """(P,)"""
+    lines: Rows
+    """(P,) place of the line in its window."""
+    rows: Rows
+    """(P,) the neighbour's row."""
+    directed: Floats
+    symmetric: Floats
+
+
+class Candidates(NamedTuple):
+    """K candidates of each user."""
+
+    rows: Rows
+    """(B, K) ascending, padded with -1."""
+    pairs: Pairs
+    slots: Rows
+    """(P,) slot of each pair's neighbour, -1 if it is no candidate."""
+
+
+def counted_pairs(numbers: Rows, counted: Cooccurrence, shelf_rows: Rows) -> Pairs:
+    """The pairs of (B, N) lines' items, those with a neighbour on the shelf."""
+    pairs = counted.pairs(numbers.reshape(-1))
+    rows = shelf_rows[pairs.neighbours]
+    on_shelf = np.flatnonzero(rows >= 0)
+    users, lines = np.divmod(pairs.sources[on_shelf], numbers.shape[1])
+    return Pairs(users, lines, rows[on_shelf], pairs.directed[on_shelf], pairs.symmetric[on_shelf])
+
+
+def retrieve(
+    interests: Floats,
+    weights: Floats,
+    pairs: Pairs,
+    known: npt.NDArray[np.bool_],
+    hidden: tuple[Rows, Rows],
+    catalogue: Catalogue,
+    limits: Limits,
+) -> Candidates:
+    """K candidates per user, none hidden, none unavailable, none twice.
+
+    Args:
+        interests: (B, D) of the whole windows.
+        weights: (B, N) of their lines.
+        pairs: counted pairs of the lines' items.
+        known: (B,) whether anything speaks for anything. Without, only what sells comes.
+        hidden: (users, rows), each (X,).
+        catalogue: its lock is held by the caller.
+        limits: how many from where.
+    """
+    users, shelf = len(interests), len(catalogue.vectors)
+    known_users = np.flatnonzero(known)
+    near = np.full((users, limits.nearest), -1, np.int64)
+    if len(known_users):
+        place = np.full(users, -1, np.int64)
+        place[known_users] = np.arange(len(known_users))
+        theirs = known[hidden[0]]
+        mine = (place[hidden[0][theirs]], hidden[1][theirs])
+        near[known_users] = catalogue.nearest(interests[known_users], limits.nearest, mine)
+    hidden_keys = hidden[0] * shelf + hidden[1]
+    selling = _popular(catalogue, hidden, np.where(known, limits.popular, limits.k), limits.k)
+    near_users, near_places = np.nonzero(near >= 0)
+    keys = np.unique(
+        np.concatenate(
+            [
+                near_users * shelf + near[near_users, near_places],
+                _neighbours(weights, pairs, hidden_keys, catalogue, limits.neighbours),
+                selling,
+            ]
+        )
+    )
+    # Keys ascend by user, then row: a key's place within its user is its distance from the user's first.
+    of_user = keys // shelf
+    places = np.arange(len(keys)) - np.searchsorted(of_user, np.arange(users))[of_user]
+    rows = np.full((users, limits.k), -1, np.int64)
+    rows[of_user, places] = keys - of_user * shelf
+    return Candidates(rows, pairs, _slots(keys, of_user * limits.k + places, pairs.users * shelf + pairs.rows))
+
+
+def co_features(candidates: Candidates, weights: Floats, chosen: Rows | None = None) -> tuple[Floats, Floats]:
+    """Directed and symmetric co-occurrence of candidates with the lines, by R variants of the lines' weights.
+
+    Args:
+        candidates: of B users.
+        weights: (B, R, N).
+        chosen: (B, T) places among the candidates; None: all K, and R must be 1.
+
+    Returns:
+        Two (B, R, T) arrays.
+    """
+    pairs, (users, k) = candidates.pairs, candidates.rows.shape
+    if chosen is None:
+        found = np.flatnonzero(candidates.slots >= 0)
+        slots, share = candidates.slots[found], weights[pairs.users[found], 0, pairs.lines[found]]
+        return (
+            _summed(slots, share * pairs.directed[found], users * k).reshape(users, 1, k),
+            _summed(slots, share * pairs.symmetric[found], users * k).reshape(users, 1, k),
+        )
+    place_of = np.full(users * k + 1, -1, np.int64)  # The last one answers for slot -1.
+    t = chosen.shape[1]
+    place_of[(np.arange(users)[:, None] * k + chosen).reshape(-1)] = np.tile(np.arange(t), users)
+    places = place_of[candidates.slots]
+    found = np.flatnonzero(places >= 0)
+    where = (pairs.users[found], pairs.lines[found], places[found])
+    told: Floats = np.zeros((2, users, weights.shape[2], t), np.float32)
+    told[0][where] = pairs.directed[found]
+    told[1][where] = pairs.symmetric[found]
+    return weights @ told[0], weights @ told[1]
+
+
+def pairs_of_ids(ids: Sequence[set[int]]) -> tuple[Rows, Rows]:
+    """(users, rows) of each user's rows."""
+    users = np.repeat(np.arange(len(ids)), [len(rows) for rows in ids])
+    return users, np.array([row for rows in ids for row in sorted(rows)], np.int64)
+
+
+def _neighbours(weights: Floats, pairs: Pairs, hidden: Rows, catalogue: Catalogue, limit: int) -> Rows:
+    """Keys of the `limit` items per user that others had most with the window's."""
+    share = weights[pairs.users, pairs.lines]
+    strong = np.flatnonzero((np.abs(share) >= LEAST_WEIGHT) & catalogue.available[pairs.rows])
+    keys, place = np.unique(pairs.users[strong] * len(catalogue.vectors) + pairs.rows[strong], return_inverse=True)
+    sums = _summed(place, share[strong] * (pairs.directed[strong] + pairs.symmetric[strong]), len(keys))
+    wanted = np.flatnonzero((sums > 0) & ~np.isin(keys, hidden))
+    keys, sums = keys[wanted], sums[wanted]
+    users = keys // len(catalogue.vectors)
+    order = np.lexsort((keys, -sums, users))
+    rank = np.arange(len(keys)) - np.searchsorted(users[order], users[order])
+    best: Rows = keys[order[rank < limit]]
+    return best
+
+
+def _popular(catalogue: Catalogue, hidden: tuple[Rows, Rows], limit: Rows, most: int) -> Rows:
+    """Keys of the `limit` (B,) best selling items that each user has not hidden."""
+    users, shelf = len(limit), len(catalogue.vectors)
+    spare = int(np.bincount(hidden[0], minlength=1).max()) if len(hidden[0]) else 0
+    pool = catalogue.popular(most + -(-spare // 64) * 64)  # In steps of 64, so that the catalogue can remember it.
+    place_of = np.full(shelf, -1, np.int64)
+    place_of[pool] = np.arange(len(pool))
+    shown = np.ones((users, len(pool)), np.bool_)
+    places = place_of[hidden[1]]
+    shown[hidden[0][places >= 0], places[places >= 0]] = False
+    shown &= np.cumsum(shown, axis=1) <= limit[:, None]
+    of_user, place = np.nonzero(shown)
+    keys: Rows = of_user * shelf + pool[place]
+    return keys
+
+
+def _slots(keys: Rows, slots: Rows, wanted: Rows) -> Rows:
+    """Slot of each wanted key, -1 where it is not among the sorted keys."""
+    if not len(keys):
+        return np.full(len(wanted), -1, np.int64)
+    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[place] == wanted, slots[place], -1)
+
+
+def _summed(places: Rows, values: Floats, length: int) -> Floats:
+    """(length,) sums of the values that fall on each place; in the order given, so the company changes no bit."""
+    return np.bincount(places, weights=values, minlength=length).astype(np.float32)

@@ -1,0 +1,207 @@
+"""Step 7 of 10: the shelf, one row per item, and which of its items lie nearest to an interest.
+
+Knows nothing of users, Kafka or how a vector came about. Exact search: (B, D) x (D, M). `nearest` is all that step 7
+asks for, so that an index can take its place once a shop has a million items. A follower thread applies changes while
+the recommender reads: whoever reads rows holds `catalogue.lock` as long as the rows must mean the same items.
+"""
+
+import threading
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from model.popularity import HALF_LIFE_MS, level, popularity
+from model.session import Floats
+
+Rows = npt.NDArray[np.int64]
+NO_VECTOR = np.zeros(0, np.float16)  # The matrix holds it; a second copy per item would be a third of the memory.
+
+
+class Shelved(NamedTuple):
+    """An item as every worker knows it: what the catalogue topic carries."""
+
+    item_id: str
+    title: str
+    category: str
+    brand: str
+    price: float | None
+    available: bool
+    vector: npt.NDArray[np.float16]
+    """(D,) unit length."""
+    counts: dict[str, tuple[float, int]]
+    """Kind -> (decayed count, at_ms of that value)."""
+
+
+class Catalogue:
+    """All items of the shop, as a matrix."""
+
+    def __init__(self, dim: int, half_life_ms: int = HALF_LIFE_MS, capacity: int = 1024) -> None:
+        self.dim = dim
+        self.half_life_ms = half_life_ms
+        self.lock = threading.RLock()
+        self._vectors: Floats = np.zeros((capacity, dim), np.float32)  # fp32: numpy multiplies fp16 30 times slower.
+        self._available = np.zeros(capacity, np.bool_)
+        self._levels = np.full(capacity, -np.inf)
+        self._tie_breaks = np.zeros(capacity, np.uint32)  # Rows differ from worker to worker; this does not.
+        self._shelved: list[Shelved | None] = [None]  # Row 0 holds nothing: no array is ever empty.
+        self._rows: dict[str, int] = {}
+        self._free: list[int] = []
+        self._newest_ms = np.zeros(capacity, np.int64)
+        self._watched: list[tuple[dict[str, int], Rows]] = []
+        self._popularity: Floats | None = None  # Both are of the shelf as it is; the next change forgets them.
+        self._popular: dict[int, Rows] = {}
+
+    def __len__(self) -> int:
+        """How many items it holds, unavailable ones included."""
+        return len(self._rows)
+
+    def __contains__(self, item_id: object) -> bool:
+        return item_id in self._rows
+
+    def apply(self, changes: Sequence[tuple[str, Shelved | None]]) -> None:
+        """Puts each (item id, item) on the shelf, None takes it off; the last word on an item counts.
+
+        Raises:
+            ValueError: a vector has another length than the catalogue's.
+        """
+        with self.lock:
+            for item_id, shelved in changes:
+                if shelved is None:
+                    self._remove(item_id)
+                else:
+                    self._put(item_id, shelved)
+            self._popularity = None
+            self._popular.clear()
+
+    def row(self, item_id: str) -> int | None:
+        """The item's row, None if it is not on the shelf."""
+        return self._rows.get(item_id)
+
+    def get(self, item_id: str) -> Shelved | None:
+        """The item as it was applied last, its vector and counts included."""
+        row = self._rows.get(item_id)
+        return None if row is None else self.at(row)
+
+    def at(self, row: int) -> Shelved:
+        """The item in a row.
+
+        Raises:
+            LookupError: the row is empty.
+        """
+        shelved = self._shelved[row]
+        if shelved is None:
+            raise LookupError(f"row {row} holds no item")
+        return shelved._replace(vector=self._vectors[row].astype(np.float16))  # It came as fp16: nothing is lost.
+
+    @property
+    def vectors(self) -> Floats:
+        """(M, D); an empty row is all zeros and not available."""
+        return self._vectors[: len(self._shelved)]
+
+    @property
+    def available(self) -> npt.NDArray[np.bool_]:
+        """(M,) whether a row's item may be shown."""
+        return self._available[: len(self._shelved)]
+
+    @property
+    def popularity(self) -> Floats:
+        """(M,) 0 to 1: log of the decayed counts at the newest time that any item's counts tell, never at a clock's."""
+        if self._popularity is None:
+            newest_ms = int(self._newest_ms.max(initial=0))
+            self._popularity = popularity(self._levels[: len(self._shelved)], newest_ms, self.half_life_ms)
+        return self._popularity
+
+    def popular(self, k: int) -> Rows:
+        """(<= k,) rows of the available items most in demand, best first; the same on every worker, ties included."""
+        if k in self._popular:
+            return self._popular[k]
+        rows = np.flatnonzero(self.available)
+        if len(rows) > k > 0:  # A sort of everything would cost 100 ms at a million items.
+            levels = self._levels[rows]
+            floor = np.partition(levels, len(levels) - k)[len(levels) - k]
+            rows = rows[levels >= floor]
+        order = np.lexsort((self._tie_breaks[rows], -self._levels[rows]))
+        best: Rows = rows[order[:k]]
+        self._popular[k] = best
+        return best
+
+    def nearest(self, interests: Floats, k: int, hidden: tuple[Rows, Rows] | None = None) -> Rows:
+        """Rows of the k available items nearest to each interest, best first; ties to the lower row.
+
+        Args:
+            interests: (B, D), unit length.
+            k: how many.
+            hidden: (users, rows), each (X,): pairs that must not come.
+
+        Returns:
+            (B, k) rows, -1 where there are not so many.
+        """
+        similarities = interests @ self.vectors.T
+        similarities[:, np.flatnonzero(~self.available)] = -np.inf
+        if hidden is not None:
+            similarities[hidden] = -np.inf
+        found: Rows = np.full((len(interests), k), -1, np.int64)
+        width = min(k, similarities.shape[1])
+        rows = np.argpartition(similarities, -width, axis=1)[:, -width:]
+        values = np.take_along_axis(similarities, rows, axis=1)
+        order = np.lexsort((rows, -values), axis=1)
+        rows = np.take_along_axis(rows, order, axis=1)
+        values = np.take_along_axis(values, order, axis=1)
+        found[:, :width] = np.where(np.isneginf(values), -1, rows)
+        return found
+
+    def watch(self, item_ids: Sequence[str]) -> Rows:
+        """(I,) rows of these items, -1 where there is none; `apply` keeps this very array up to date."""
+        with self.lock:
+            rows = np.array([self._rows.get(item_id, -1) for item_id in item_ids], np.int64)
+            self._watched.append(({item_id: number for number, item_id in enumerate(item_ids)}, rows))
+            return rows
+
+    def _put(self, item_id: str, shelved: Shelved) -> None:
+        vector = np.asarray(shelved.vector, np.float32)
+        if vector.shape != (self.dim,) or not np.isfinite(vector).all():
+            raise ValueError(f"item {item_id!r}: a vector of {self.dim} finite numbers is needed, not {vector.shape}")
+        row = self._rows.get(item_id)
+        if row is None:
+            row = self._new_row()
+            self._rows[item_id] = row
+            self._set_watched(item_id, row)
+            self._tie_breaks[row] = zlib.crc32(item_id.encode())
+        self._shelved[row] = shelved._replace(vector=NO_VECTOR)
+        self._vectors[row] = vector
+        self._available[row] = shelved.available
+        self._levels[row], self._newest_ms[row] = level(shelved.counts, self.half_life_ms)
+
+    def _remove(self, item_id: str) -> None:
+        row = self._rows.pop(item_id, None)
+        if row is None:
+            return
+        self._set_watched(item_id, -1)
+        self._shelved[row] = None
+        self._vectors[row] = 0.0
+        self._available[row] = False
+        self._levels[row] = -np.inf
+        self._newest_ms[row] = 0
+        self._free.append(row)
+
+    def _set_watched(self, item_id: str, row: int) -> None:
+        for numbers, rows in self._watched:
+            number = numbers.get(item_id)
+            if number is not None:
+                rows[number] = row
+
+    def _new_row(self) -> int:
+        if self._free:
+            return self._free.pop()
+        row = len(self._shelved)
+        if row == len(self._vectors):  # Doubling: a catalogue of a million grows ten times, not a million times.
+            self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
+            self._available = np.concatenate([self._available, np.zeros_like(self._available)])
+            self._levels = np.concatenate([self._levels, np.full_like(self._levels, -np.inf)])
+            self._newest_ms = np.concatenate([self._newest_ms, np.zeros_like(self._newest_ms)])
+            self._tie_breaks = np.concatenate([self._tie_breaks, np.zeros_like(self._tie_breaks)])
+        self._shelved.append(None)
+        return row

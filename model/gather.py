@@ -1,0 +1,99 @@
+"""Between steps 4 and 6: windows as arrays; of each line its vector, its behaviour and its item's number in the counts.
+
+Knows nothing of Kafka, candidates or scores. Every array is padded to N lines, whatever the batch: shapes that follow
+the company would let the company change the last bit of a score.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from model.bundle import Manifest
+from model.catalogue import Catalogue, Rows
+from model.interest import Features, features, variants
+from model.session import Floats
+from model.text import Line
+
+
+class Gathered(NamedTuple):
+    """B windows as arrays; lines oldest first, padded at the end."""
+
+    vectors: Floats
+    """(B, N, D) unit length; all zeros where a line has none."""
+    told: Features
+    keep: Floats
+    """(B, 1 + N, N)"""
+    numbers: Rows
+    """(B, N) the lines' items in the co-occurrence counts, -1 for none."""
+
+
+def texts_of(windows: Sequence[Sequence[Line]], catalogue: Catalogue, manifest: Manifest) -> list[str]:
+    """The texts that the windows' vectors need: of the newest lines, each once.
+
+    A text beside a known item is left out where the bundle gives texts no share.
+    """
+    every = manifest.text_share > 0
+    found = {
+        line.text: None
+        for lines in windows
+        for line in lines[_first_read(lines, manifest) :]
+        if line.text and (every or line.item_id not in catalogue)
+    }
+    return list(found)
+
+
+def gather(
+    windows: Sequence[Sequence[Line]],
+    catalogue: Catalogue,
+    texts: Mapping[str, Floats],
+    numbers: Mapping[str, int],
+    manifest: Manifest,
+) -> Gathered:
+    """Windows as arrays. A line's vector is its item's, its text's, or a mean of both by the bundle's text share.
+
+    Args:
+        windows: B windows' lines, at most N each.
+        catalogue: its lock is held by the caller.
+        texts: text -> (D,) vector, for those of `texts_of`.
+        numbers: item id -> its number in the co-occurrence counts.
+        manifest: N, D and the text share.
+    """
+    rows = np.full((len(windows), manifest.lines), -1, np.int64)
+    counted = np.full_like(rows, -1)
+    for user, lines in enumerate(windows):
+        ids = [line.item_id for line in lines]
+        rows[user, : len(ids)] = [-1 if (row := catalogue.row(item_id)) is None else row for item_id in ids]
+        counted[user, : len(ids)] = [numbers.get(item_id, -1) for item_id in ids]
+    present = rows >= 0
+    vectors: Floats = np.zeros((*rows.shape, manifest.dim), np.float32)
+    vectors[present] = catalogue.vectors[rows[present]]
+    for user, lines in enumerate(windows):
+        for place in range(_first_read(lines, manifest), len(lines)):
+            text = texts.get(lines[place].text)
+            if text is not None:
+                share = manifest.text_share if present[user, place] else 1.0
+                vectors[user, place] = mixed(vectors[user, place], text, share)
+                present[user, place] = True
+    return Gathered(vectors, features(windows, manifest.lines), variants(present), counted)
+
+
+def mixed(item: Floats, text: Floats, share: float) -> Floats:
+    """(D,) unit vector between an item's and its text's."""
+    if share == 1.0:
+        return text
+    between: Floats = (1 - share) * item + share * text
+    norm = float(np.sqrt(between @ between))
+    return between / np.float32(norm) if norm > 0 else between
+
+
+def present_lines(keep: Floats) -> npt.NDArray[np.bool_]:
+    """(B, N) which lines are there and have a vector."""
+    there: npt.NDArray[np.bool_] = keep[:, 0] > 0
+    return there
+
+
+def _first_read(lines: Sequence[Line], manifest: Manifest) -> int:
+    """Place of the oldest line whose text is read."""
+    return max(0, len(lines) - manifest.text_lines)

@@ -1,0 +1,100 @@
+"""Step 6 of 10: a window's line vectors and behaviour become an interest vector, with and without each line.
+
+A thin wrapper of the bundle's interest.onnx: what a click or a short dwell weighs is in the graph, not here. Knows
+nothing of items or of how a line's vector came about.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from model.bundle import INTEREST, Bundle
+from model.event import Kind
+from model.session import Array, Floats, Session
+from model.text import Line
+
+KINDS: tuple[Kind, ...] = tuple(Kind)
+"""A kind's place here is its number in the graph: part of a bundle's contract, new kinds go to the end."""
+
+NUMBERS = ("dwell_s", "rating", "price", "quantity", "age_h")
+"""What the graph is told of a line beside its kind, in this order. Not told: -1. age_h: before the newest line."""
+
+_KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
+
+
+class Features(NamedTuple):
+    """Behaviour of the lines of B windows, oldest first, padded at the end."""
+
+    kinds: npt.NDArray[np.int64]
+    """(B, N)."""
+    numbers: Floats
+    """(B, N, F): NUMBERS."""
+
+
+class Interests(NamedTuple):
+    """What R variants of each window amount to."""
+
+    vectors: Floats
+    """(B, R, D), unit length or all zeros."""
+    weights: Floats
+    """(B, R, N) with which each line entered; negative pushes away."""
+
+
+def features(windows: Sequence[Sequence[Line]], n: int) -> Features:
+    """Behaviour features of the windows' lines, padded to n lines."""
+    kinds = np.zeros((len(windows), n), np.int64)
+    numbers = np.full((len(windows), n, len(NUMBERS)), -1.0, np.float32)
+    for user, lines in enumerate(windows):
+        if not lines:
+            continue
+        newest_ms = lines[-1].at_ms
+        kinds[user, : len(lines)] = [_KIND_NUMBERS[line.kind] for line in lines]
+        numbers[user, : len(lines)] = [
+            (
+                -1.0 if line.dwell_ms is None else line.dwell_ms / 1000,
+                -1.0 if line.rating is None else line.rating,
+                -1.0 if line.price is None else line.price,
+                -1.0 if line.quantity is None else line.quantity,
+                (newest_ms - line.at_ms) / 3_600_000,
+            )
+            for line in lines
+        ]
+    return Features(kinds, numbers)
+
+
+def variants(present: npt.NDArray[np.bool_]) -> Floats:
+    """(B, 1 + N, N) which lines each variant keeps: row 0 all that are present, row 1 + n all of them but line n.
+
+    Args:
+        present: (B, N) lines that are there and have a vector.
+    """
+    n = present.shape[1]
+    without = np.concatenate([np.ones((1, n), np.float32), 1 - np.eye(n, dtype=np.float32)])
+    kept: Floats = present[:, None, :].astype(np.float32) * without
+    return kept
+
+
+class Interest:
+    """The bundle's interest tower."""
+
+    def __init__(self, bundle: Bundle, device: str = "cpu", threads: int = 2) -> None:
+        """Opens the tower on `device`; raises DeviceError where that is not there."""
+        self._session = Session(bundle.path / INTEREST, device, threads)
+
+    @property
+    def provider(self) -> str:
+        """Where the graph runs, as onnxruntime says after loading."""
+        return self._session.provider
+
+    def __call__(self, vectors: Floats, told: Features, keep: Floats) -> Interests:
+        """Interests of R variants of each window.
+
+        Args:
+            vectors: (B, N, D), unit length; zeros where there is no line.
+            told: behaviour of the same lines.
+            keep: (B, R, N) 1 where the variant keeps the line.
+        """
+        feeds: dict[str, Array] = {"vectors": vectors, "kinds": told.kinds, "numbers": told.numbers, "keep": keep}
+        return Interests(*self._session.run(("interests", "weights"), feeds))

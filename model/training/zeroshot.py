@@ -1,0 +1,99 @@
+"""`firstclick model init`: a bundle that needs no training, from a pretrained encoder and, if there is one, a log.
+
+Knows nothing of Kafka. The same encoder, tokenizer, log and weights give the same bytes and the same model name.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from model import cooccurrence
+from model.bundle import COOCCURRENCE, ENCODER, INTEREST, SCORER, TOKENIZER, Bundle, Manifest, sha256, write_manifest
+from model.fingerprint import fingerprint
+from model.tokenizer import open_tokenizer
+from model.training.encoders import find
+from model.training.graphs import Weights, interest_graph, scorer_graph
+from model.training.log import Format, read
+from model.training.pairs import Counting, count
+
+DAY_MS = 86_400_000
+
+
+def init(
+    encoder: str,
+    out: Path,
+    tokenizer: str | None = None,
+    log: Path | None = None,
+    log_format: Format = "firstclick",
+    name: str = "zero-shot",
+    *,
+    lines: int = 32,
+    age_ms: int = 3650 * DAY_MS,
+    max_tokens: int = 64,
+    pooling: Literal["mean", "cls"] | None = None,
+    text_share: float = 0.3,
+    half_life_ms: int = 7 * DAY_MS,
+    licence: str = "",
+    weights: Weights = Weights(),  # noqa: B008 - frozen
+    counting: Counting = Counting(),  # noqa: B008 - frozen
+) -> Bundle:
+    """Makes the bundle in the folder `out`, replacing a bundle there, and loads it as a worker would.
+
+    Args:
+        encoder: folder, installed package or hub name; see `model.training.encoders.find`.
+        out: the bundle's folder. It appears whole or not at all.
+        tokenizer: a tokenizer.json or a folder with one, where the encoder brings none.
+        log: events from which co-occurrence is counted, JSONL, gzipped or not; None: none is.
+        log_format: of the log.
+        name: beginning of the model's name; a-z, 0-9 and '-'.
+        lines: N of a window.
+        age_ms: how far before its newest line a window reaches. Ten years: rank, not age, is what decays.
+        max_tokens: of a text. 64 tokens hold 97 % of Beauty's titles whole; more: slower, for the rest.
+        pooling: None: as the encoder says, or mean.
+        text_share: of a line's text in its vector where its item is known.
+        half_life_ms: of popularity counts.
+        licence: of the encoder, if its package does not say.
+        weights: of the interest tower and the scorer.
+        counting: how pairs are counted.
+
+    Raises:
+        EncoderError: nothing usable under this name.
+        LogError: the log has a line that is no event.
+        FileExistsError: `out` is there and is no bundle.
+    """
+    if out.exists() and not (out / "manifest.json").is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(f"{out} is there and is no bundle: it will not be replaced")
+    found = find(encoder, tokenizer, pooling)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as beside:
+        made = Path(beside) / out.name
+        made.mkdir()
+        (made / ENCODER).write_bytes(found.graph)
+        shutil.copyfile(found.tokenizer, made / TOKENIZER)
+        (made / INTEREST).write_bytes(interest_graph(weights))
+        (made / SCORER).write_bytes(scorer_graph(weights))
+        if log is not None:
+            cooccurrence.save(made / COOCCURRENCE, count(read(log, log_format), counting))
+        write_manifest(
+            made,
+            Manifest(
+                name=name,
+                dim=found.dim,
+                lines=lines,
+                age_ms=age_ms,
+                pooling="cls" if found.pooling == "cls" else "mean",
+                output=found.output,
+                max_tokens=max_tokens,
+                text_share=text_share,
+                half_life_ms=half_life_ms,
+                licence=licence or found.licence,
+                created_by="firstclick model init",
+                fingerprint=fingerprint(open_tokenizer(made / TOKENIZER, max_tokens), lines, age_ms),
+                files={path.name: sha256(path) for path in sorted(made.iterdir())},
+            ),
+        )
+        if out.exists():
+            shutil.rmtree(out)
+        made.rename(out)
+    return Bundle.load(out)

@@ -1,0 +1,198 @@
+"""Steps 5 to 8 of 10: windows become advice: a list, its reasons and an interest vector per user.
+
+No I/O and no clock: the same windows, catalogue and bundle give the same advice, alone or in company. Knows nothing of
+Kafka, and does no arithmetic that `model/` could do.
+"""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+import numpy as np
+
+from model import cooccurrence
+from model.bundle import Bundle
+from model.candidates import Candidates, Limits, co_features, counted_pairs, pairs_of_ids, retrieve
+from model.catalogue import Catalogue, Rows
+from model.encoder import Encoder
+from model.event import Kind
+from model.gather import gather, texts_of
+from model.interest import Interest, Interests
+from model.scorer import Scorer
+from model.session import Floats
+from model.text import Line
+from model.window import OWNING, Window
+
+REASONS = 3
+"""Lines named per item. The fourth has decayed to an eighth: it explains nothing that a shopper would recognise."""
+COLD_EVENTS = 5
+"""From this many events on a user is called warm."""
+DECIMALS = 6
+"""Of scores and weights: float32 knows no more, and the last bit differs between CPU and GPU."""
+REFUSING = frozenset({Kind.RETURN, Kind.DISLIKE})
+"""Kinds after which an item does not come back, not even in a category of repeat purchases."""
+BAD_RATING = 2.0
+"""A review at or below it refuses, too."""
+
+
+class RankedItem(NamedTuple):
+    """One place of a list."""
+
+    item_id: str
+    rank: int
+    """From 1."""
+    score: float
+    """Raw: it compares across lists of one model."""
+    because: tuple[tuple[str, float], ...]
+    """(event id, what the score would lose without that event), biggest first, at most REASONS, all above 0."""
+
+
+class Advice(NamedTuple):
+    """What one user gets."""
+
+    stage: str
+    """fallback: nothing speaks for anything, the list is what sells. cold: fewer than COLD_EVENTS events. Else warm."""
+    items: tuple[RankedItem, ...]
+    vector: Floats
+    """(D,) unit length, or all zeros when nothing is known."""
+
+
+class Recommender:
+    """Advice for windows, by one bundle over one catalogue."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        catalogue: Catalogue,
+        encoder: Encoder,
+        *,
+        items: int = 10,
+        candidates: int = 200,
+        repeat_categories: Sequence[str] = (),
+        device: str = "cpu",
+        threads: int = 2,
+    ) -> None:
+        """Joins the parts.
+
+        Args:
+            bundle: whose interest tower, scorer and counts.
+            catalogue: the shelf; another thread may change it between batches.
+            encoder: the same bundle's.
+            items: places of a list.
+            candidates: nearest items scored per user; half as many neighbours of the window's items and a quarter as
+                many popular ones join them. More: nothing good is missed. Fewer: faster.
+            repeat_categories: patterns (`grocery*`) of categories in which a bought or reviewed item may come back.
+            device: of the interest tower and the scorer: `cpu`, `cuda` or `cuda:N`.
+            threads: cores for one call of either on the CPU.
+
+        Raises:
+            DeviceError: the device is not there.
+            ValueError: catalogue or encoder have vectors of another length than the bundle.
+        """
+        if not bundle.dim == catalogue.dim == encoder.dim:
+            raise ValueError(
+                f"vectors of bundle, catalogue and encoder are {bundle.dim}, {catalogue.dim} and {encoder.dim} long"
+            )
+        self._manifest = bundle.manifest
+        self._catalogue = catalogue
+        self._encoder = encoder
+        self._items = items
+        self._limits = Limits(max(candidates, items), candidates // 2, max(candidates // 4, 1))
+        self._repeat_categories = tuple(repeat_categories)
+        self._interest = Interest(bundle, device, threads)
+        self._scorer = Scorer(bundle, device, threads)
+        self._counted = cooccurrence.load(bundle)
+        self._counted_rows = catalogue.watch(self._counted.item_ids)
+
+    def recommend(self, windows: Sequence[Window]) -> list[Advice]:
+        """Advice for each of B windows, in order."""
+        if not windows:
+            return []
+        lines = [window.lines[-self._manifest.lines :] for window in windows]
+        texts = texts_of(lines, self._catalogue, self._manifest)
+        read = dict(zip(texts, self._encoder.vectors(texts), strict=True))  # Not under the lock: texts take long.
+        with self._catalogue.lock:
+            gathered = gather(lines, self._catalogue, read, self._counted.numbers, self._manifest)
+            interests = self._interest(gathered.vectors, gathered.told, gathered.keep)
+            whole = Interests(interests.vectors[:, :1], interests.weights[:, :1])
+            known = np.any(whole.weights > 0, axis=(1, 2))
+            candidates = retrieve(
+                whole.vectors[:, 0],
+                whole.weights[:, 0],
+                counted_pairs(gathered.numbers, self._counted, self._counted_rows),
+                known,
+                pairs_of_ids([self._hidden(*user) for user in zip(windows, lines, strict=True)]),
+                self._catalogue,
+                self._limits,
+            )
+            events = np.array([[window.n_events] for window in windows], np.float32)
+            scores = self._scores(whole, candidates, events)[:, 0]
+            best = np.argsort(-scores, axis=1, kind="stable")[:, : self._items]  # (B, T) places among the candidates
+            n_without = np.maximum(events - (np.arange(gathered.keep.shape[1]) > 0), 0)
+            scores = self._scores(interests, candidates, n_without, best)  # (B, 1 + N, T): what each line brought
+            best_rows = np.take_along_axis(candidates.rows, best, axis=1)
+            return [
+                Advice(
+                    "fallback" if not known[user] else "cold" if window.n_events < COLD_EVENTS else "warm",
+                    self._ranked(best_rows[user], scores[user], lines[user]),
+                    whole.vectors[user, 0].copy(),
+                )
+                for user, window in enumerate(windows)
+            ]
+
+    def _scores(
+        self, interests: Interests, candidates: Candidates, events: Floats, chosen: Rows | None = None
+    ) -> Floats:
+        """(B, R, K) scores of the candidates, or (B, R, T) of the chosen places; -inf where there is none.
+
+        Args:
+            interests: of R variants.
+            candidates: of the same users.
+            events: (B, R) how many events the variant has seen.
+            chosen: (B, T) places among the candidates; None: all.
+        """
+        rows = candidates.rows if chosen is None else np.take_along_axis(candidates.rows, chosen, axis=1)
+        directed, symmetric = co_features(candidates, interests.weights, chosen)
+        popularity = self._catalogue.popularity[rows][:, None, :]
+        told = np.empty((*directed.shape, 4), np.float32)
+        told[..., 0], told[..., 1], told[..., 2], told[..., 3] = directed, symmetric, popularity, events[:, :, None]
+        scores = self._scorer(interests.vectors, self._catalogue.vectors, rows, told)
+        scores[np.broadcast_to(rows[:, None, :] < 0, scores.shape)] = -np.inf
+        return scores
+
+    def _ranked(self, rows: Rows, scores: Floats, lines: Sequence[Line]) -> tuple[RankedItem, ...]:
+        """The list of one user, from (T,) rows and their (1 + N, T) scores; ties to the lower item id."""
+        places = np.flatnonzero(rows >= 0)
+        ids = {place: self._catalogue.at(int(rows[place])).item_id for place in places.tolist()}
+        score = {place: round(float(scores[0, place]), DECIMALS) for place in ids}
+        order = sorted(ids, key=lambda place: (-score[place], ids[place]))
+        lost = np.round(scores[:1] - scores[1 : 1 + len(lines)], DECIMALS) if lines else scores[:0]
+        return tuple(
+            RankedItem(ids[place], rank, score[place], _because(lost[:, place], lines))
+            for rank, place in enumerate(order, 1)
+        )
+
+    def _hidden(self, window: Window, lines: Sequence[Line]) -> set[int]:
+        """Rows of the items that this user must not get: had, refused, or seen just now."""
+        had = {item_id for _, item_id in window.owned}
+        had.update(line.item_id for line in lines if line.kind in OWNING)
+        if self._repeat_categories:
+            had = {item_id for item_id in had if not self._repeats(item_id)}
+        had.update(line.item_id for line in lines if line.kind in REFUSING or _is_bad(line))
+        had.add(next((line.item_id for line in reversed(lines) if line.item_id and line.kind != Kind.IMPRESSION), ""))
+        return {row for item_id in had if (row := self._catalogue.row(item_id)) is not None}
+
+    def _repeats(self, item_id: str) -> bool:
+        row = self._catalogue.row(item_id)
+        category = "" if row is None else self._catalogue.at(row).category
+        return any(fnmatchcase(category, pattern) for pattern in self._repeat_categories)
+
+
+def _is_bad(line: Line) -> bool:
+    return line.rating is not None and line.rating <= BAD_RATING
+
+
+def _because(lost: Floats, lines: Sequence[Line]) -> tuple[tuple[str, float], ...]:
+    """The lines without which the score would lose most; among equals the newest."""
+    order = np.lexsort((-np.arange(len(lost)), -lost))[:REASONS]
+    return tuple((lines[place].event_id, round(float(lost[place]), DECIMALS)) for place in order if lost[place] > 0)
