@@ -9,8 +9,8 @@ Knows nothing of what an event is. Every reason has the same fate, so that nothi
 
 from enum import StrEnum
 
-DETAIL_CHARS = 300
-"""A detail travels in a record's header and is read by people. Longer ones are cut."""
+DETAIL_BYTES = 500
+"""A detail travels in a record's header and is read by people. Longer ones are cut, between characters."""
 
 
 class Reason(StrEnum):
@@ -59,12 +59,12 @@ class EventError(ValueError):
 
     Attributes:
         reason: One of the finite list.
-        detail: One sentence for the producer, at most DETAIL_CHARS characters.
+        detail: One sentence for the producer, at most DETAIL_BYTES of UTF-8.
     """
 
     def __init__(self, reason: Reason, detail: str) -> None:
         self.reason = reason
-        self.detail = detail if len(detail) <= DETAIL_CHARS else detail[: DETAIL_CHARS - 1] + "…"
+        self.detail = detail.encode("utf-8", "backslashreplace")[:DETAIL_BYTES].decode("utf-8", "ignore")
         super().__init__(f"{reason.value}: {self.detail}")
 
     def __reduce__(self) -> tuple[type["EventError"], tuple[Reason, str]]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 import yaml
@@ -18,6 +19,8 @@ from jsonschema import Draft7Validator
 from referencing import Registry, Resource
 
 from model.event import ALIASES, KINDS, EventError, Kind, Reason, parse_event, parse_item
+from model.text import render
+from model.window import EMPTY
 from tests.property.strategies import mutated_events, mutated_items
 
 ARRIVED_MS = 1_800_000_000_000
@@ -189,3 +192,32 @@ def test_the_document_has_every_topic_that_the_code_has() -> None:
     assert {channel["address"] for channel in ASYNCAPI["channels"].values()} == ours
     told = {operation["channel"]["$ref"] for operation in ASYNCAPI["operations"].values()}
     assert told == {f"#/channels/{name}" for name in ASYNCAPI["channels"]}
+
+
+def test_what_the_worker_sends_is_what_the_schemas_say() -> None:
+    from stream import messages
+    from stream.recommender import Advice, RankedItem
+
+    window = EMPTY.push(render(parse_event(orjson.dumps(GOOD), b"u", None, ARRIVED_MS)), 10, 1000)
+    items = (RankedItem("i-1", 1, 0.5, (("e", 0.25),)), RankedItem("i-2", 2, 0.25, ()))
+    trigger = messages.Trigger("e", "clicks", 0, 0)
+    for advice in (
+        Advice("cold", items, np.array([0.6, 0.8], np.float32)),
+        Advice("warm", items, np.array([0.6, 0.8], np.float32)),
+        Advice("fallback", (), np.zeros(2, np.float32)),
+    ):
+        sent = messages.recommendation("a-model", "u", window, 1, trigger, advice)
+        validator("recommendation.json").validate(orjson.loads(sent))
+        validator("interest.json").validate(orjson.loads(messages.interest("a-model", "u", window, 1, advice)))
+
+
+def test_every_reason_is_sent_with_the_headers_that_the_schema_names() -> None:
+    from stream import messages
+
+    known = set(SCHEMAS["rejected-headers.json"]["properties"])
+    for reason in Reason:
+        error = EventError(reason, "靴 is no shoe")
+        record = messages.rejected(b"k" * 900, b"v" * 2000, ("clicks", 3, 17), 1764041590000, error, 1500)
+        headers = {name: (content or b"").decode() for name, content in record.headers}
+        validator("rejected-headers.json").validate(headers)
+        assert set(headers) <= known
