@@ -11,6 +11,7 @@ all of them end in one state. Its epoch grows whenever that ownership, or the pl
 import logging
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
@@ -31,6 +32,9 @@ FETCH = 5_000
 # A lane's waiting records, in batches: above the first its partitions pause, below the second they go on. The gap keeps
 # librdkafka from refetching at every turn; both bound memory.
 HIGH_BATCHES, LOW_BATCHES = 4, 1
+# A group with more workers than partitions tells the spare ones nothing (KIP-848): who has heard nothing for this long,
+# and no error, counts as taken in. Joins take 1 to 3 s.
+SPARE_S = 10.0
 COMMITTED_TIMEOUT_S = 60  # A dead worker's open transaction hides its offsets until it times out; then ask again.
 
 Place = tuple[str, int]
@@ -280,15 +284,16 @@ class Intake:
             self._consumer.subscribe(
                 list(self.lanes), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
             )
+            spare_at = time.monotonic() + SPARE_S
             while not self._stopping.is_set():
+                if not self.joined.is_set() and time.monotonic() > spare_at:
+                    self.joined.set()
                 self._do_chores()
                 self._pause_and_seek()
                 self._moved.clear()
                 first = self._consumer.poll(POLL_S)
                 messages = [first, *self._consumer.consume(FETCH, 0)] if first is not None else []
                 self.metadata = self._consumer.consumer_group_metadata()
-                if not self.joined.is_set() and self._consumer.memberid():
-                    self.joined.set()
                 self._sort(messages)
             self._consumer.close()
         except BaseException as error:
@@ -366,6 +371,7 @@ class Intake:
             consumer.assign(places)
         self._ours |= done.keys()
         self._moved |= done.keys()
+        self.joined.set()
         log.info("assigned %s", _shown(done))
 
     def _committed(self, consumer: Consumer, partitions: list[TopicPartition]) -> dict[Place, int | None]:
