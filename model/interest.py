@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from model.bundle import INTEREST, Bundle
 from model.event import Kind
-from model.session import Array, Floats, Session
+from model.session import Array, Floats, Tower
 from model.text import Line
 
 KINDS: tuple[Kind, ...] = tuple(Kind)
@@ -81,12 +81,12 @@ class Interest:
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int = 2) -> None:
         """Opens the tower on `device`; raises DeviceError where that is not there."""
-        self._session = Session(bundle.path / INTEREST, device, threads)
+        self._tower = Tower(bundle.path / INTEREST, device, threads)
 
     @property
     def provider(self) -> str:
         """Where the graph runs, as onnxruntime says after loading."""
-        return self._session.provider
+        return self._tower.provider
 
     def __call__(self, vectors: Floats, told: Features, keep: Floats) -> Interests:
         """Interests of R variants of each window.
@@ -96,5 +96,11 @@ class Interest:
             told: behaviour of the same lines.
             keep: (B, R, N) 1 where the variant keeps the line.
         """
-        feeds: dict[str, Array] = {"vectors": vectors, "kinds": told.kinds, "numbers": told.numbers, "keep": keep}
-        return Interests(*self._session.run(("interests", "weights"), feeds))
+        inputs: dict[str, Array] = {"vectors": vectors, "kinds": told.kinds, "numbers": told.numbers, "keep": keep}
+
+        def feeds(users: slice) -> dict[str, Array]:
+            return {name: array[users] for name, array in inputs.items()}
+
+        parts = self._tower.run(("interests", "weights"), feeds, len(vectors))
+        interests, weights = zip(*parts, strict=True)
+        return Interests(np.concatenate(interests), np.concatenate(weights))

@@ -9,12 +9,10 @@ import numpy as np
 
 from model.bundle import SCORER, Bundle
 from model.catalogue import Rows
-from model.session import Floats, Session
+from model.session import Array, Floats, Tower
 
 FEATURES = ("directed", "symmetric", "popularity", "events")
 """What the graph is told of a candidate beside its vector. popularity: 0 to 1; events: how many the user has had."""
-
-USERS = 32  # Of so many users the candidates' vectors are gathered at once: 17 MB at 350 x 384, not 256 users' 140.
 
 
 class Scorer:
@@ -22,12 +20,12 @@ class Scorer:
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int = 2) -> None:
         """Opens the scorer on `device`; raises DeviceError where that is not there."""
-        self._session = Session(bundle.path / SCORER, device, threads)
+        self._tower = Tower(bundle.path / SCORER, device, threads)
 
     @property
     def provider(self) -> str:
         """Where the graph runs, as onnxruntime says after loading."""
-        return self._session.provider
+        return self._tower.provider
 
     def __call__(self, interests: Floats, shelf: Floats, rows: Rows, features: Floats) -> Floats:
         """(B, R, K) scores of the candidates for R variants of each window.
@@ -38,9 +36,8 @@ class Scorer:
             rows: (B, K) the candidates' rows; a negative one is padding and its score means nothing.
             features: (B, R, K, F): FEATURES.
         """
-        scores = np.empty(features.shape[:3], np.float32)
-        for start in range(0, len(rows), USERS):
-            users = slice(start, start + USERS)
-            feeds = {"interests": interests[users], "items": shelf[rows[users]], "features": features[users]}
-            (scores[users],) = self._session.run(("scores",), feeds)
-        return scores
+
+        def feeds(users: slice) -> dict[str, Array]:
+            return {"interests": interests[users], "items": shelf[rows[users]], "features": features[users]}
+
+        return np.concatenate([scores for (scores,) in self._tower.run(("scores",), feeds, len(rows))])

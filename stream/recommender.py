@@ -27,6 +27,9 @@ REASONS = 3
 """Lines named per item. The fourth has decayed to an eighth: it explains nothing that a shopper would recognise."""
 COLD_EVENTS = 5
 """From this many events on a user is called warm."""
+SPARE = 6
+"""Runners-up that are scored again with the list. Its scores are made in another product than the first ones, and may
+differ from them in the last bit: they order the list, so that it and the scores that it shows never disagree."""
 DECIMALS = 6
 """Of scores and weights: float32 knows no more, and the last bit differs between CPU and GPU."""
 REFUSING = frozenset({Kind.RETURN, Kind.DISLIKE})
@@ -127,7 +130,7 @@ class Recommender:
             )
             events = np.array([[window.n_events] for window in windows], np.float32)
             scores = self._scores(whole, candidates, events)[:, 0]
-            best = np.argsort(-scores, axis=1, kind="stable")[:, : self._items]  # (B, T) places among the candidates
+            best = np.argsort(-scores, axis=1, kind="stable")[:, : self._items + SPARE]  # (B, T) places of candidates
             n_without = np.maximum(events - (np.arange(gathered.keep.shape[1]) > 0), 0)
             scores = self._scores(interests, candidates, n_without, best)  # (B, 1 + N, T): what each line brought
             best_rows = np.take_along_axis(candidates.rows, best, axis=1)
@@ -165,7 +168,7 @@ class Recommender:
         places = np.flatnonzero(rows >= 0)
         ids = {place: self._catalogue.at(int(rows[place])).item_id for place in places.tolist()}
         score = {place: round(float(scores[0, place]), DECIMALS) for place in ids}
-        order = sorted(ids, key=lambda place: (-score[place], ids[place]))
+        order = sorted(ids, key=lambda place: (-score[place], ids[place]))[: self._items]
         lost = np.round(scores[:1] - scores[1 : 1 + len(lines)], DECIMALS) if lines else scores[:0]
         return tuple(
             RankedItem(ids[place], rank, score[place], _because(lost[:, place], lines))
