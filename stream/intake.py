@@ -103,7 +103,9 @@ class Lane:
         """What waits of these topics' whole partitions, in order, `most` records at the most."""
         taken: list[Batch] = []
         with self._lock:
-            for place, batches in self._waiting.items():
+            for place in list(self._waiting):
+                batches = self._waiting.pop(place)
+                self._waiting[place] = batches  # To the back: under load every partition has its turn.
                 while batches and most > 0 and place[0] in topics and self._whole(place[1]):
                     batch = batches.popleft()
                     if len(batch.messages) > most:
