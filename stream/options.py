@@ -1,0 +1,127 @@
+"""Beside the line: a setting becomes an option of the command line, under its group's heading.
+
+Knows nothing of what the settings mean, nor of commands. Values are passed on as text: the settings themselves say what
+is right, wherever a value comes from.
+"""
+
+import enum
+import types
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+
+import click
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+
+class Bootstrap(click.Option):
+    """`--bootstrap`, the same in all commands that only need a broker."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        super().__init__(
+            ["--bootstrap"],
+            envvar="FIRSTCLICK_BOOTSTRAP",
+            default="localhost:9092",
+            show_default=True,
+            help="Brokers to ask first, host:port, comma-separated.  [env: FIRSTCLICK_BOOTSTRAP]",
+        )
+
+
+class ClientProperties(click.ParamType):
+    """Further librdkafka properties as one JSON object, as the worker's `--kafka` takes them."""
+
+    name = "JSON"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        """The properties."""
+        import orjson
+
+        try:
+            properties = orjson.loads(value) if isinstance(value, str) else value
+        except orjson.JSONDecodeError:
+            properties = None
+        if not isinstance(properties, dict):
+            self.fail('send a JSON object, such as {"security.protocol": "SSL"}', param, ctx)
+        return properties
+
+
+class SettingsCommand(click.Command):
+    """A command with one option for each field of `Settings`, under the headings of their groups."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The options, made of the settings when first asked for: importing those takes longer than all of `--help`."""
+        if not self.params:
+            from stream.settings import Settings
+
+            config = click.Option(
+                ["--config", "toml"],
+                envvar="FIRSTCLICK_CONFIG",
+                type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                help="TOML file with any of these settings.  [env: FIRSTCLICK_CONFIG]",
+            )
+            self.params = [config, *(_option(name, field) for name, field in Settings.model_fields.items())]
+        return super().get_params(ctx)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The options under their groups' headings."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            told = param.get_help_record(ctx)
+            if told is not None:
+                groups.setdefault(getattr(param, "group", "Options"), []).append(told)
+        for group, records in groups.items():
+            with formatter.section(group):
+                formatter.write_dl(records)
+
+
+class SettingOption(click.Option):
+    """An option that stands for one setting, and the heading that it is listed under."""
+
+    group = "Options"
+
+
+def _option(name: str, field: "FieldInfo") -> SettingOption:
+    """The setting's option."""
+    extra = field.json_schema_extra
+    flag = "--" + name.replace("_", "-")
+    switch = field.annotation is bool
+    option = SettingOption(
+        [f"{flag}/--no-{flag[2:]}" if switch else flag, name],
+        default=None,
+        metavar=None if switch else _metavar(field.annotation),
+        help=_text(field),
+    )
+    option.group = str(extra.get("group", "Options")) if isinstance(extra, dict) else "Options"
+    return option
+
+
+def _metavar(annotation: Any) -> str:
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return "|".join(str(choice) for choice in get_args(annotation))
+    if origin in (Union, types.UnionType):
+        return _metavar(next(kind for kind in get_args(annotation) if kind is not type(None)))
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return "|".join(str(member.value) for member in annotation)
+    names = {int: "N", float: "NUMBER", Path: "PATH", tuple: "A,B", list: "A,B", dict: "JSON"}
+    return names.get(origin or annotation, "TEXT")
+
+
+def _text(field: "FieldInfo") -> str:
+    text, default = field.description or "", field.default
+    if isinstance(default, tuple | list):
+        default = ",".join(map(str, default))
+    return text if "Default:" in text or default in ("", None, {}) else f"{text}  [default: {default}]"
+
+
+def kafka_options(command: Any) -> Any:
+    """Decorates a command with `--bootstrap` and `--kafka`."""
+    kafka = click.option(
+        "--kafka",
+        type=ClientProperties(),
+        envvar="FIRSTCLICK_KAFKA",
+        default="{}",
+        help="Further librdkafka properties, such as TLS and SASL.  [env: FIRSTCLICK_KAFKA]",
+    )
+    return click.option("--bootstrap", cls=Bootstrap)(kafka(command))
