@@ -91,6 +91,8 @@ class Behaviour(Turns):
         recommender: steps 5 to 8; None leaves out steps 4 to 9, to measure what the rest costs.
         partition_of_item: item id -> the partition of its catalogue record.
         moved: cosine distance that makes a vector worth publishing.
+        partitions: of the event topics.
+        batch_users: users of one call of the recommender.
     """
 
     def __init__(
@@ -105,9 +107,11 @@ class Behaviour(Turns):
         partition_of_item: Mapping[str, int],
         moved: float,
         partitions: int,
+        batch_users: int,
     ) -> None:
         self._windows, self._recommender, self._model = windows, recommender, model
         self._partition_of_item, self._moved, self._partitions = partition_of_item, moved, partitions
+        self._batch_users = batch_users
         super().__init__(lane, intake, outbox, metrics)
 
     def drop(self, partitions: Iterable[int]) -> None:
@@ -115,18 +119,20 @@ class Behaviour(Turns):
 
     def work(self, batches: Sequence[Batch]) -> tuple[list[Record], Callable[[], None]]:
         timed = self._metrics.timed
-        taken = Taken()
+        taken, now_ms = Taken(), int(time.time() * 1000)
         with timed("behaviour", "load"):
             self._windows.load(batches)
         with timed("behaviour", "remember"):  # 1 parse, 2 render, 3 remember, 4 gather
             for batch in batches:
-                self._windows.take_in(batch, taken)
+                self._windows.take_in(batch, now_ms, taken)
             self._windows.sweep({batch.partition for batch in batches}, taken)
         records = [*taken.records(), *taken.rejected]
         lists: list[Advice] = []
         if self._recommender is not None and taken.changed:
             with timed("behaviour", "recommend"):  # 5 encode, 6 understand, 7 retrieve, 8 score
-                lists = self._recommender.recommend([held.window for held, _ in taken.changed.values()])
+                windows = [held.window for held, _ in taken.changed.values()]
+                for first in range(0, len(windows), self._batch_users):
+                    lists += self._recommender.recommend(windows[first : first + self._batch_users])
             with timed("behaviour", "write"):  # 9 write
                 lists = self._write(taken, lists, records)
                 records += count_records(taken.accepted, self._partition_of_item)
@@ -134,7 +140,7 @@ class Behaviour(Turns):
 
     def _write(self, taken: Taken, lists: Sequence[Advice], records: list[Record]) -> list[Advice]:
         published = []
-        for (user_id, (held, trigger)), advice in zip(taken.changed.items(), lists, strict=True):
+        for ((_, user_id), (held, trigger)), advice in zip(taken.changed.items(), lists, strict=True):
             if not self._news(held, advice):
                 continue
             key, version = user_id.encode(), version_of(held.offsets)
@@ -170,9 +176,9 @@ class Behaviour(Turns):
             metrics.unchanged.inc(len(taken.changed) - len(lists))
         metrics.batch_users.observe(len(taken.changed))
         metrics.users.set(len(self._windows))
-        for user_id, (held, trigger) in taken.changed.items():
+        for (partition, user_id), (held, _) in taken.changed.items():
             metrics.end_to_end.observe(max(now_ms - held.touched_ms, 0.0) / 1000)
-            if held.window.n_events == 1 and partition_of(user_id.encode(), self._partitions) != trigger.partition:
+            if held.window.n_events == 1 and partition_of(user_id.encode(), self._partitions) != partition:
                 metrics.foreign.inc()
 
 

@@ -23,7 +23,7 @@ from model.catalogue import Catalogue, Shelved
 from model.encoder import Encoder
 from stream import topics
 from stream.agents import Behaviour, Shelving, Turns
-from stream.batcher import Batcher
+from stream.batcher import Batcher, Share
 from stream.errors import NotAllowed
 from stream.follower import Follower, Pair, read_to_end
 from stream.intake import Intake, Lane
@@ -43,7 +43,9 @@ with warnings.catch_warnings():
 log = logging.getLogger(__name__)
 
 # Items of one transaction: about a second of encoding on two cores: a new item never waits long behind a bulk load.
-SHELF_BATCH = 256
+SHELF_ITEMS = 256
+# Counts of one transaction: half a second of sums. Ten busy workers write fewer in the two seconds between.
+SHELF_COUNTS = 20_000
 LAG_EVERY_S = 5.0
 KAFKA_RECORD_BYTES = 1_048_588  # Kafka's own default of max.message.bytes, where the broker does not tell.
 
@@ -61,8 +63,9 @@ class Parts:
     intake: Intake
     follower: Follower
     turns: Sequence[Turns]
-    every_ms: dict[str, int]
+    shares: dict[str, Sequence[Share]]
     failure: BaseException | None = None
+    stopping: bool = False
     loaded: list[Future[None]] = field(default_factory=list)
 
     @property
@@ -90,8 +93,8 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
     exact = guarantee == "exactly_once"
     metrics = Metrics()
 
-    events = Lane("behaviour", settings.events, settings.batch_events)
-    shelf = Lane("shelf", (settings.items, topics.COUNTS), SHELF_BATCH)
+    events = Lane("behaviour", settings.events)
+    shelf = Lane("shelf", (settings.items, topics.COUNTS))
     intake = Intake(settings, _protocol(settings, admin), (events, shelf))
 
     encoder = Encoder(bundle, settings.device, settings.threads, settings.padded_tokens)
@@ -130,19 +133,39 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
         reader(topics.WINDOWS), bundle.lines, bundle.age_ms, settings.forget_days * DAY_MS, rejected_bytes
     )
     shelves = Shelves(reader(topic), encoder, topic, bundle.half_life_ms, rejected_bytes)
-    turns = (
-        Behaviour(
-            events, intake, outbox(events), metrics, windows, recommender if model else None, bundle.model,
-            partition_of_item, settings.moved, partitions,
-        ),
-        Shelving(shelf, intake, outbox(shelf), metrics, shelves),
-    )  # fmt: skip
+    behaviour = Behaviour(
+        events,
+        intake,
+        outbox(events),
+        metrics,
+        windows,
+        recommender if model else None,
+        bundle.model,
+        partition_of_item,
+        settings.moved,
+        partitions,
+        settings.batch_users,
+    )
+    shares = {
+        events.name: [Share(events.topics, settings.batch_events)],
+        shelf.name: [
+            Share((settings.items,), SHELF_ITEMS),
+            Share((topics.COUNTS,), SHELF_COUNTS, settings.counts_every_ms),
+        ],
+    }
     metrics.model.info({"model": bundle.model, "device": settings.device, "guarantee": guarantee})
     return Parts(
-        settings, bundle, guarantee, why, metrics, catalogue, intake,
+        settings,
+        bundle,
+        guarantee,
+        why,
+        metrics,
+        catalogue,
+        intake,
         Follower(settings.client, topic, partitions, exact, apply),
-        turns, {topics.COUNTS: settings.counts_every_ms},
-    )  # fmt: skip
+        (behaviour, Shelving(shelf, intake, outbox(shelf), metrics, shelves)),
+        shares,
+    )
 
 
 def _topics(settings: Settings, bundle: Bundle, admin: AdminClient) -> dict[str, topics.FoundTopic]:
@@ -216,6 +239,8 @@ def faust_app(parts: Parts) -> faust.App:
     def agent(turns: Turns) -> None:
         async def body(stream: Any) -> None:
             async for batches in stream:
+                if parts.stopping:  # Its offsets are not committed: whoever takes over reads it again.
+                    return
                 try:
                     await asyncio.get_running_loop().run_in_executor(turns.thread, turns.turn, batches)
                 except BaseException as error:
@@ -233,8 +258,8 @@ def faust_app(parts: Parts) -> faust.App:
 
         async def on_start(self) -> None:
             for turns in parts.turns:
-                most = settings.batch_events if turns.lane.name == "behaviour" else SHELF_BATCH
-                batchers[turns.lane.name] = Batcher(turns.lane, most, settings.wait_ms, _of(turns.lane, parts.every_ms))
+                name = turns.lane.name
+                batchers[name] = Batcher(turns.lane, parts.shares[name], settings.wait_ms)
             app.flow_control.resume()  # Faust suspends its agents' queues until its own consumer has partitions.
             parts.follower.start()
             self.add_future(self._begin())
@@ -278,6 +303,7 @@ def faust_app(parts: Parts) -> faust.App:
 
         async def on_stop(self) -> None:
             loop = asyncio.get_running_loop()
+            parts.stopping = True
             for turns in parts.turns:  # The micro-batch under way is committed; no other begins.
                 await loop.run_in_executor(None, turns.thread.shutdown)
             await loop.run_in_executor(None, parts.intake.stop)
@@ -288,10 +314,6 @@ def faust_app(parts: Parts) -> faust.App:
     app.service(Feed)
     _pages(app, parts)
     return app
-
-
-def _of(lane: Lane, every_ms: dict[str, int]) -> dict[str, int]:
-    return {topic: every for topic, every in every_ms.items() if topic in lane.topics}
 
 
 def _await_ready(follower: Follower) -> None:

@@ -6,9 +6,18 @@ the one before was worked on, and leaves `wait_ms` between two: back to back the
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from stream.intake import Batch, Lane
+
+
+class Share(NamedTuple):
+    """What a micro-batch takes of some of its lane's topics: `most` records, and none more often than `every_ms`."""
+
+    topics: Sequence[str]
+    most: int
+    every_ms: int = 0
 
 
 class Batcher:
@@ -16,23 +25,16 @@ class Batcher:
 
     Args:
         lane: what waits.
-        most: records in one micro-batch, at the most.
+        shares: what a micro-batch takes; topics in none are never taken.
         wait_ms: least time from the end of one micro-batch to the start of the next.
-        every_ms: topics that are only looked at this often (their records wait meanwhile).
         clock: seconds, monotonic.
     """
 
     def __init__(
-        self,
-        lane: Lane,
-        most: int,
-        wait_ms: int,
-        every_ms: Mapping[str, int] | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        self, lane: Lane, shares: Sequence[Share], wait_ms: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._lane, self._most, self._wait_s, self._clock = lane, most, wait_ms / 1000, clock
-        self._every_s = {topic: every / 1000 for topic, every in (every_ms or {}).items()}
-        self._due = dict.fromkeys(self._every_s, clock())
+        self._lane, self._wait_s, self._clock = lane, wait_ms / 1000, clock
+        self._due = dict.fromkeys(shares, clock())
         self._ended = clock() - self._wait_s
         self._woken = asyncio.Event()
         self._free = asyncio.Event()
@@ -50,13 +52,10 @@ class Batcher:
         await asyncio.sleep(max(self._ended + self._wait_s - self._clock(), 0.0))
         while True:
             self._woken.clear()
-            now = self._clock()
-            due = [topic for topic in self._lane.topics if self._due.get(topic, now) <= now]
-            if batches := self._lane.take(self._most, due):
-                for topic in {batch.topic for batch in batches} & self._due.keys():
-                    self._due[topic] = now + self._every_s[topic]
+            if batches := self._take():
                 self._free.clear()
                 return batches
+            now = self._clock()
             later = [at - now for at in self._due.values() if at > now]
             try:
                 async with asyncio.timeout(min(later, default=None)):
@@ -68,3 +67,12 @@ class Batcher:
         """The micro-batch is committed, or given up."""
         self._ended = self._clock()
         self._free.set()
+
+    def _take(self) -> list[Batch]:
+        taken: list[Batch] = []
+        now = self._clock()
+        for share, due in self._due.items():
+            if due <= now and (batches := self._lane.take(share.most, share.topics)):
+                self._due[share] = now + share.every_ms / 1000
+                taken += batches
+        return taken

@@ -8,6 +8,7 @@ and their counts) the other. Partition p of a lane is worked on only while this 
 all of them end in one state. Its epoch grows whenever that ownership, or the place to read from, changes.
 """
 
+import contextlib
 import logging
 import queue
 import threading
@@ -29,9 +30,10 @@ log = logging.getLogger(__name__)
 POLL_S = 0.05
 # Records of one poll. At 200 bytes each about a MiB; more only delays the chores.
 FETCH = 5_000
-# A lane's waiting records, in batches: above the first its partitions pause, below the second they go on. The gap keeps
-# librdkafka from refetching at every turn; both bound memory.
-HIGH_BATCHES, LOW_BATCHES = 4, 1
+# A lane's waiting bytes: above the first its partitions pause, below the second they go on. Both bound memory; the gap
+# keeps the client, which drops what it has fetched of a paused partition, from fetching the same twice at every turn.
+HIGH_BYTES, LOW_BYTES = 64 << 20, 16 << 20
+RECORD_BYTES = 500  # What a record takes beside its value: 64 MiB are 100,000 small records.
 # A group with more workers than partitions tells the spare ones nothing (KIP-848): who has heard nothing for this long,
 # and no error, counts as taken in. Joins take 1 to 3 s.
 SPARE_S = 10.0
@@ -51,6 +53,7 @@ class Fetched(Protocol):
     def value(self) -> bytes | None: ...
     def headers(self) -> list[tuple[str, bytes | None]] | None: ...
     def timestamp(self) -> tuple[int, int]: ...
+    def __len__(self) -> int: ...
 
 
 class Batch(NamedTuple):
@@ -67,7 +70,7 @@ class Batch(NamedTuple):
 class Lane:
     """One set of co-partitioned topics: what waits of them, how far they are done, and who may commit."""
 
-    def __init__(self, name: str, topics: Sequence[str], batch_events: int) -> None:
+    def __init__(self, name: str, topics: Sequence[str]) -> None:
         self.name = name
         self.topics = tuple(topics)
         self.commit_lock = threading.Lock()
@@ -76,9 +79,9 @@ class Lane:
         """Called (from the consumer's thread; must not block) when a partition's state is no longer ours."""
         self.on_waiting: Callable[[], None] = lambda: None
         """Called (from the consumer's thread; must not block) when something waits."""
-        self.high, self.low = HIGH_BATCHES * batch_events, LOW_BATCHES * batch_events
         self._lock = threading.Lock()
         self._waiting: dict[Place, deque[Batch]] = {}
+        self._bytes = 0
         self._events = 0
         self._epoch: dict[int, int] = {}
         self._assigned: set[Place] = set()
@@ -89,6 +92,11 @@ class Lane:
     def waiting(self) -> int:
         """Records read and not yet taken."""
         return self._events
+
+    @property
+    def bytes(self) -> int:
+        """What they take in memory, about."""
+        return self._bytes
 
     @property
     def partitions(self) -> list[int]:
@@ -112,7 +120,7 @@ class Lane:
                         batch, rest = _split(batch, most)
                         batches.appendleft(rest)
                     most -= len(batch.messages)
-                    self._events -= len(batch.messages)
+                    self._count(batch, -1)
                     taken.append(batch)
         return taken
 
@@ -147,7 +155,7 @@ class Lane:
             batch = Batch(*place, position, end, self._epoch[place[1]], messages)
             self._position[place] = end
             self._waiting.setdefault(place, deque()).append(batch)
-            self._events += len(messages)
+            self._count(batch, 1)
         self.on_waiting()
 
     def assign(self, done: dict[Place, int | None]) -> None:
@@ -179,8 +187,14 @@ class Lane:
     def _turn_over(self, partition: int) -> None:
         self._epoch[partition] = self._epoch.get(partition, 0) + 1
         for topic in self.topics:
-            self._events -= sum(len(batch.messages) for batch in self._waiting.pop((topic, partition), ()))
+            for batch in self._waiting.pop((topic, partition), ()):
+                self._count(batch, -1)
         self.on_dropped(partition)
+
+    def _count(self, batch: Batch, sign: int) -> None:
+        records = len(batch.messages)
+        self._events += sign * records
+        self._bytes += sign * (sum(map(len, batch.messages)) + RECORD_BYTES * records)
 
     def place_done(self, place: Place) -> int | None:
         """The committed offset of a partition of ours; None where nothing is committed yet."""
@@ -241,6 +255,8 @@ class Intake:
         """Leaves the consumer's thread something to do between two polls."""
         future: Future[Any] = Future()
         self._chores.put((work, future))
+        if self.failure.done():  # The thread has ended, perhaps before it saw this.
+            self._refuse_chores()
         return future
 
     def rewind(self, lane: Lane, partitions: Iterable[int]) -> None:
@@ -303,7 +319,7 @@ class Intake:
         else:
             self.failure.set_result(None)
         finally:
-            self._do_chores()
+            self._refuse_chores()
 
     def _do_chores(self) -> None:
         while not self._chores.empty():
@@ -312,6 +328,11 @@ class Intake:
                 future.set_result(work(self._consumer))
             except Exception as error:
                 future.set_exception(error)
+
+    def _refuse_chores(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._chores.get_nowait()[1].set_exception(Unreachable("the consumer has ended"))
 
     def _pause_and_seek(self) -> None:
         for place, offset in list(self._seeks.items()):
@@ -324,9 +345,9 @@ class Intake:
         paused = set(self._paused)
         for lane in self._all_lanes:
             places = {place for place in self._ours if place[0] in lane.topics}
-            if lane.waiting > lane.high:
+            if lane.bytes > HIGH_BYTES:
                 paused |= places
-            elif lane.waiting <= lane.low:
+            elif lane.bytes <= LOW_BYTES:
                 paused -= places
         if more := paused - self._paused:
             self._consumer.pause([TopicPartition(*place) for place in more])

@@ -123,6 +123,13 @@ class Settings(BaseSettings):
         ge=0,
         le=10_000,
     )
+    batch_users: int = _knob(
+        256,
+        "Batches",
+        "Users of one call of the model. More: fuller GPU. Less: less memory (a user takes about 1 MB while scored).",
+        ge=1,
+        le=65_536,
+    )
     counts_every_ms: int = _knob(
         2_000,
         "Batches",

@@ -59,7 +59,8 @@ class Taken:
     """What one micro-batch did to the windows.
 
     Attributes:
-        changed: user id -> what is held, and the newest event that changed it.
+        changed: (partition, user id) -> what is held, and the newest event that changed it. The partition, because
+            producers that hash differently give one user two windows.
         rejected: records for the rejected topic.
         accepted: the new lines, with the kind, item and time that the counts need.
         repeated: events that their window had already.
@@ -67,7 +68,7 @@ class Taken:
     """
 
     def __init__(self) -> None:
-        self.changed: dict[str, tuple[Held, Trigger]] = {}
+        self.changed: dict[tuple[int, str], tuple[Held, Trigger]] = {}
         self.rejected: list[Record] = []
         self.accepted: list[Line] = []
         self.repeated = 0
@@ -75,9 +76,9 @@ class Taken:
 
     def records(self) -> Iterator[Record]:
         """The changelog records: one per user whose window changed, a tombstone per user forgotten."""
-        for user_id, (held, trigger) in self.changed.items():
+        for (partition, user_id), (held, _) in self.changed.items():
             value = window_record(user_id, held.window, held.offsets, held.touched_ms)
-            yield Record(WINDOWS, trigger.partition, user_id.encode(), value)
+            yield Record(WINDOWS, partition, user_id.encode(), value)
         for partition, user_id in self.forgotten:
             yield Record(WINDOWS, partition, user_id.encode(), None)
 
@@ -133,14 +134,19 @@ class Windows:
         loaded = {number: len(partition.users) for number, partition in missing.items()}
         log.info("loaded %d windows of partitions %s", sum(loaded.values()), sorted(loaded))
 
-    def take_in(self, batch: Batch, taken: Taken) -> None:
-        """Steps 1 to 3 for every record of a batch whose partition is loaded. Each has one of the fates in `taken`."""
+    def take_in(self, batch: Batch, now_ms: int, taken: Taken) -> None:
+        """Steps 1 to 3 for every record of a batch whose partition is loaded. Each has one of the fates in `taken`.
+
+        Args:
+            now_ms: this worker's clock. A record's timestamp is mostly its producer's own: one whose clock runs ahead
+                says so in both, and must own neither the top of a window nor the clock of a partition.
+        """
         topic, number = batch.topic, batch.partition
         partition = self._partitions[number]
         users, changed, accepted = partition.users, taken.changed, taken.accepted
         lines, age_ms = self._lines, self._age_ms
         for message in batch.messages:
-            offset, arrived_ms = message.offset(), message.timestamp()[1]
+            offset, arrived_ms = message.offset(), min(message.timestamp()[1], now_ms)
             try:
                 event = parse_event(message.value(), message.key(), message.headers(), arrived_ms)
                 line = render(event)
@@ -167,9 +173,9 @@ class Windows:
             held.window = window
             held.offsets[topic] = offset
             held.touched_ms = max(held.touched_ms, arrived_ms)
-            changed[event.user_id] = held, Trigger(event.event_id, topic, number, offset)
+            changed[number, event.user_id] = held, Trigger(event.event_id, topic, number, offset)
             accepted.append(line)
-        partition.now_ms = max(partition.now_ms, batch.messages[-1].timestamp()[1])
+            partition.now_ms = max(partition.now_ms, arrived_ms)
 
     def sweep(self, partitions: Iterable[int], taken: Taken) -> None:
         """Once a day of a partition's own clock, forgets the users whose last event is too long ago."""
