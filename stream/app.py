@@ -10,7 +10,7 @@ import json
 import logging
 import socket
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +25,7 @@ from stream import topics
 from stream.agents import Behaviour, Shelving, Turns
 from stream.batcher import Batcher, Share
 from stream.errors import NotAllowed
-from stream.follower import Follower, Pair, read_to_end
+from stream.follower import Follower, Pair, ends, read_to_end
 from stream.intake import Intake, Lane
 from stream.messages import read_catalogue_record
 from stream.metrics import Metrics
@@ -63,7 +63,7 @@ class Parts:
     intake: Intake
     follower: Follower
     turns: Sequence[Turns]
-    shares: dict[str, Sequence[Share]]
+    shares: Mapping[str, Sequence[Share]]
     failure: BaseException | None = None
     stopping: bool = False
     loaded: list[Future[None]] = field(default_factory=list)
@@ -130,7 +130,12 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
 
     outbox: Callable[[Lane], Outbox] = lambda lane: (Transactions if exact else Deliveries)(settings, intake, lane)  # noqa: E731
     windows = Windows(
-        reader(topics.WINDOWS), bundle.lines, bundle.age_ms, settings.forget_days * DAY_MS, rejected_bytes
+        reader(topics.WINDOWS),
+        lambda wanted: ends(settings.client, [(name, number) for name in settings.events for number in wanted]),
+        bundle.lines,
+        bundle.age_ms,
+        settings.forget_days * DAY_MS,
+        rejected_bytes,
     )
     shelves = Shelves(reader(topic), encoder, topic, bundle.half_life_ms, rejected_bytes)
     behaviour = Behaviour(

@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 Pair = tuple[bytes, bytes | None]
 """Key and value of one record; None is a tombstone."""
 
+Place = tuple[str, int]
+"""Topic and partition."""
+
 FETCH = 5_000
 POLL_S = 0.1
 ASK_S = 30.0
@@ -53,15 +56,15 @@ def _consumer(client: Mapping[str, Any]) -> Consumer:
     )
 
 
-def ends(client: Mapping[str, Any], topic: str, partitions: Iterable[int]) -> dict[int, int]:
+def ends(client: Mapping[str, Any], places: Iterable[Place]) -> dict[Place, int]:
     """Each partition's high watermark: where the log ends, open transactions and markers included."""
     admin = AdminClient(dict(client))
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    asked = {TopicPartition(topic, partition): latest for partition in partitions}
+    asked = {TopicPartition(*place): latest for place in places}
     for attempt in range(10):
         try:
             found = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ASK_S)
-            return {place.partition: int(answer.result().offset) for place, answer in found.items()}
+            return {(place.topic, place.partition): int(answer.result().offset) for place, answer in found.items()}
         except KafkaException as error:  # FENCED_LEADER_EPOCH and its like: a leader just moved.
             if (
                 not error.args[0].retriable() and error.args[0].code() != KafkaError.FENCED_LEADER_EPOCH
@@ -74,8 +77,8 @@ def ends(client: Mapping[str, Any], topic: str, partitions: Iterable[int]) -> di
 class _ToEnd:
     """Which of the partitions have been read up to their high watermark."""
 
-    def __init__(self, wanted: Mapping[int, int], isolates: bool) -> None:
-        self._left = {partition: end for partition, end in wanted.items() if end > 0}
+    def __init__(self, wanted: Mapping[Place, int], isolates: bool) -> None:
+        self._left = {partition: end for (_, partition), end in wanted.items() if end > 0}
         self._isolates = isolates
 
     def __bool__(self) -> bool:
@@ -123,7 +126,7 @@ def read_to_end(
     Raises:
         Unreachable: no progress for three minutes.
     """
-    to_end = _ToEnd(ends(client, topic, partitions), isolates)
+    to_end = _ToEnd(ends(client, [(topic, partition) for partition in partitions]), isolates)
     consumer = _consumer(client)
     try:
         consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
@@ -171,7 +174,8 @@ class Follower:
 
     def _run(self) -> None:
         try:
-            to_end = _ToEnd(ends(self._client, self._topic, self._partitions), self._isolates)
+            places = [(self._topic, partition) for partition in self._partitions]
+            to_end = _ToEnd(ends(self._client, places), self._isolates)
             consumer = _consumer(self._client)
             consumer.assign(
                 [TopicPartition(self._topic, partition, OFFSET_BEGINNING) for partition in self._partitions]

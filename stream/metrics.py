@@ -51,7 +51,7 @@ class Metrics:
         self.aborts = Counter("firstclick_aborts", "Micro-batches given up and read again.", ["lane"], **of)
         self.foreign = Counter(
             "firstclick_foreign_partition_users",
-            "New users whose events do not arrive in the partition of murmur2(user id). Their producer hashes in another "
+            "New users whose events do not arrive in the partition of murmur2(user id): their producer hashes another "
             "way, and one that hashes like Java would split their windows.",
             **of,
         )

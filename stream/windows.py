@@ -6,7 +6,7 @@ are not held at all. The changelog's partition is always the source partition.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,8 @@ from model.event import parse_event
 from model.rejection import EventError, Reason
 from model.text import Line, render
 from model.window import EMPTY, Window
-from stream.follower import Pair
+from stream.errors import NotAllowed
+from stream.follower import Pair, Place
 from stream.intake import Batch, Fetched
 from stream.messages import Record, Trigger, read_window_record, rejected, window_record
 from stream.topics import WINDOWS
@@ -88,6 +89,7 @@ class Windows:
 
     Args:
         read: gives every committed record of these changelog partitions, to their end.
+        ends: where the source topics' logs of these partitions end.
         lines: lines of a window, at the most.
         age_ms: how much older than its newest line a line may be; 0 for any.
         forget_ms: how long after a user's last event the window is deleted.
@@ -97,12 +99,14 @@ class Windows:
     def __init__(
         self,
         read: Callable[[Sequence[int]], Iterable[tuple[int, Pair]]],
+        ends: Callable[[Sequence[int]], Mapping[Place, int]],
         lines: int,
         age_ms: int,
         forget_ms: int,
         rejected_bytes: int,
     ) -> None:
-        self._read, self._lines, self._age_ms, self._forget_ms = read, lines, age_ms, forget_ms
+        self._read, self._ends = read, ends
+        self._lines, self._age_ms, self._forget_ms = lines, age_ms, forget_ms
         self._rejected_bytes = rejected_bytes
         self._partitions: dict[int, _Partition] = {}
 
@@ -130,6 +134,7 @@ class Windows:
                 continue
             user_id, window, offsets, touched_ms = read_window_record(value)
             users[user_id] = Held(window, offsets, touched_ms)
+        self._refuse_new_logs(missing)
         self._partitions |= missing
         loaded = {number: len(partition.users) for number, partition in missing.items()}
         log.info("loaded %d windows of partitions %s", sum(loaded.values()), sorted(loaded))
@@ -176,6 +181,22 @@ class Windows:
             changed[number, event.user_id] = held, Trigger(event.event_id, topic, number, offset)
             accepted.append(line)
             partition.now_ms = max(partition.now_ms, arrived_ms)
+
+    def _refuse_new_logs(self, loaded: Mapping[int, _Partition]) -> None:
+        """A topic that was deleted and created anew counts from 0 again: its events would all pass for repeats."""
+        ends = self._ends(sorted(loaded))
+        for number, partition in loaded.items():
+            newest: dict[str, int] = {}
+            for held in partition.users.values():
+                for topic, offset in held.offsets.items():
+                    newest[topic] = max(newest.get(topic, -1), offset)
+            for topic, offset in newest.items():
+                if offset >= ends.get((topic, number), offset + 1):
+                    raise NotAllowed(
+                        f"{topic}[{number}] ends at {ends[topic, number]}, but windows contain its event {offset}: "
+                        "the topic was deleted and created anew",
+                        f"delete {WINDOWS} and the offsets of --group too, or restore the topic",
+                    )
 
     def sweep(self, partitions: Iterable[int], taken: Taken) -> None:
         """Once a day of a partition's own clock, forgets the users whose last event is too long ago."""
