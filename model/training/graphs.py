@@ -45,8 +45,8 @@ class Weights:
     """A browse shorter than this was a mistake,"""
     short_dwell: float = -0.8
     """and counts so: more than the click before it (decayed to 0.5) that led there."""
-    directed: float = 1.0
-    symmetric: float = 0.3
+    directed: float = 8.0
+    symmetric: float = 5.0
     popularity: float = 0.5
     """Of a user without an event; with n events it is divided by 1 + n."""
 

@@ -28,7 +28,7 @@ class Counting:
     """How many of a user's earlier items an item is paired with. More: quadratic in the basket's size."""
     lag_power: float = 1.0
     """A pair at distance d counts 1 / d ** lag_power."""
-    shrink: float = 10.0
+    shrink: float = 30.0
     """Events of an item that count as if they had nothing to do with any other: one coincidence is no rule."""
     neighbours: int = 100
     """Kept per item, of either direction. A popular item has thousands, and the rest are noise."""
