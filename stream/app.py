@@ -5,7 +5,6 @@ the catalogue to its end, join the group. Order of a stop: end the micro-batch u
 """
 
 import asyncio
-import contextlib
 import json
 import logging
 import socket
@@ -24,7 +23,7 @@ from model.encoder import Encoder
 from stream import topics
 from stream.agents import Behaviour, Shelving, Turns
 from stream.batcher import Batcher, Share
-from stream.errors import NotAllowed
+from stream.errors import NotAllowed, Unreachable
 from stream.follower import Follower, Pair, ends, read_to_end
 from stream.intake import Intake, Lane
 from stream.messages import read_catalogue_record
@@ -248,6 +247,8 @@ def faust_app(parts: Parts) -> faust.App:
                     return
                 try:
                     await asyncio.get_running_loop().run_in_executor(turns.thread, turns.turn, batches)
+                except asyncio.CancelledError:  # Faust stops its agents; the turn itself ends in its thread.
+                    raise
                 except BaseException as error:
                     await crash(error)
                     return
@@ -301,7 +302,12 @@ def faust_app(parts: Parts) -> faust.App:
         async def _lag(self) -> None:
             while not self.should_stop:
                 await self.sleep(LAG_EVERY_S)
-                for (topic, partition), lag in (await asyncio.wrap_future(parts.intake.lag())).items():
+                try:
+                    lags = await asyncio.wrap_future(parts.intake.lag())
+                except Unreachable:  # The consumer has ended; `_watch` tells why.
+                    return
+                parts.metrics.lag.clear()  # Of partitions that others own now.
+                for (topic, partition), lag in lags.items():
                     parts.metrics.lag.labels(topic, partition).set(lag)
                 for turns in parts.turns:
                     parts.metrics.waiting.labels(turns.lane.name).set(turns.lane.waiting)
@@ -381,8 +387,11 @@ def run(settings: Settings) -> int:
         faust_app(parts), loglevel=settings.log_level.upper(), redirect_stdouts=False, daemon=True, quiet=True
     )
     log.info("%s: %s (%s), model %s", settings.replica_name, parts.guarantee, parts.why, parts.bundle.model)
-    with contextlib.suppress(SystemExit):
+    try:
         worker.execute_from_commandline()
+    except SystemExit as end:
+        if end.code and parts.failure is None:  # A part of Faust's own crashed: that is no clean end either.
+            parts.failure = worker.crash_reason or RuntimeError("the worker crashed")
     if parts.failure is not None:
         raise parts.failure
     return 0

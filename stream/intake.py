@@ -158,33 +158,40 @@ class Lane:
             self._count(batch, 1)
         self.on_waiting()
 
-    def assign(self, done: dict[Place, int | None]) -> None:
-        """These partitions are ours from here on; `done` is their committed offset, None where nothing is committed."""
+    def assign(self, done: dict[Place, int | None]) -> dict[Place, int | None]:
+        """These partitions are ours from here on; `done` is their committed offset, None where nothing is committed.
+
+        Returns where their other topics, ours already, are to be read from again.
+        """
         with self._lock:
             self._assigned |= done.keys()
             self._done |= done
-            self._position |= done
-            for _, partition in done:
-                self._turn_over(partition)
+            back = self._turn_over({partition for _, partition in done})
+        return {place: at for place, at in back.items() if place not in done}
 
-    def revoke(self, places: Iterable[Place]) -> None:
-        """These partitions are no longer ours; nor is their state."""
+    def revoke(self, places: Collection[Place]) -> dict[Place, int | None]:
+        """These partitions are no longer ours; nor is their state. Returns as `assign` does."""
         with self._lock:
             for place in places:
                 self._assigned.discard(place)
                 self._done.pop(place, None)
                 self._position.pop(place, None)
-                self._turn_over(place[1])
+            return self._turn_over({partition for _, partition in places})
 
     def rewind(self, partition: int) -> dict[Place, int | None]:
         """Back to what is committed, under a new epoch. Returns where each topic is to be read from."""
         with self._lock:
-            back = {place: done for place, done in self._done.items() if place[1] == partition}
-            self._position |= back
-            self._turn_over(partition)
+            return self._turn_over({partition})
+
+    def _turn_over(self, partitions: Collection[int]) -> dict[Place, int | None]:
+        """A new epoch: what waits is dropped, and all topics of these partitions are read again from what is done."""
+        for partition in partitions:
+            self._drop(partition)
+        back = {place: done for place, done in self._done.items() if place[1] in partitions}
+        self._position |= back
         return back
 
-    def _turn_over(self, partition: int) -> None:
+    def _drop(self, partition: int) -> None:
         self._epoch[partition] = self._epoch.get(partition, 0) + 1
         for topic in self.topics:
             for batch in self._waiting.pop((topic, partition), ()):
@@ -387,11 +394,13 @@ class Intake:
         places = [TopicPartition(*place, OFFSET_BEGINNING if at is None else at) for place, at in done.items()]
         for lane in self._all_lanes:
             with lane.commit_lock:
-                lane.assign({place: at for place, at in done.items() if place[0] in lane.topics})
+                self._seeks |= lane.assign({place: at for place, at in done.items() if place[0] in lane.topics})
         if self._incremental:
             consumer.incremental_assign(places)
         else:
             consumer.assign(places)
+        if places:
+            consumer.resume(places)  # A partition that was paused when it was revoked comes back paused, for good.
         self._ours |= done.keys()
         self._moved |= done.keys()
         self.joined.set()
@@ -410,7 +419,7 @@ class Intake:
         places = {(tp.topic, tp.partition) for tp in partitions}
         for lane in self._all_lanes:
             with lane.commit_lock:
-                lane.revoke(place for place in places if place[0] in lane.topics)
+                self._seeks |= lane.revoke([place for place in places if place[0] in lane.topics])
         self._ours -= places
         self._paused -= places
         self._moved |= places

@@ -188,7 +188,7 @@ def read_catalogue_record(value: bytes) -> Shelf:
 
 def counts_record(counts: Mapping[str, tuple[float, int]]) -> bytes:
     """A `firstclick.counts` value: events of one item in one micro-batch, kind -> (count, newest at_ms)."""
-    return orjson.dumps(counts)
+    return orjson.dumps({str(kind): count for kind, count in counts.items()})  # orjson takes no Kind for a key.
 
 
 def read_counts_record(value: bytes) -> dict[str, tuple[float, int]]:
@@ -217,12 +217,12 @@ def rejected(
         ("offset", str(offset).encode()),
         ("at", str(at_ms).encode()),
     ]
-    room = most_bytes - _ENVELOPE_BYTES - sum(len(name) + len(text or b"") + 10 for name, text in headers)
+    room = max(most_bytes - _ENVELOPE_BYTES - sum(len(name) + len(text or b"") + 10 for name, text in headers), 0)
     if key is not None and len(key) > room // 2:
         headers.append(("key_bytes", str(len(key)).encode()))
         key = key[: room // 2]
     room -= len(key or b"")
     if value is not None and len(value) > room:
         headers.append(("value_bytes", str(len(value)).encode()))
-        value = value[: max(room, 0)]
+        value = value[:room]
     return Record(REJECTED, -1, key, value, headers)

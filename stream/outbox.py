@@ -175,8 +175,8 @@ class Deliveries:
         _produce(self._producer, records, self._heard)
         self._producer.flush()
         if self._failed:
-            if self._failed[0].fatal():
-                raise Fenced(f"Kafka no longer takes writes: {self._failed[0].str()}")
+            if fatal := next((error for error in self._failed if error.fatal()), None):
+                raise Fenced(f"Kafka no longer takes writes: {fatal.str()}")
             raise Aborted(self._failed[0].str())
         try:
             if not self._intake.commit_offsets(self._lane, batches):

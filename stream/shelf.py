@@ -17,7 +17,7 @@ from model.popularity import add_counts
 from model.rejection import EventError, Reason
 from model.text import Line, item_text
 from stream.follower import Pair
-from stream.intake import Batch
+from stream.intake import Batch, Fetched
 from stream.messages import (
     Record,
     Shelf,
@@ -38,14 +38,15 @@ def count_records(lines: Iterable[Line], partition_of: Mapping[str, int]) -> Ite
 
     Items that are not on the shelf are not counted: nobody owns them.
     """
-    counted: dict[str, dict[str, tuple[float, int]]] = {}
+    counted: dict[tuple[int, str], dict[str, tuple[float, int]]] = {}
     for at_ms, _, kind, item_id, *_ in lines:
-        if item_id in partition_of:
-            counts = counted.setdefault(item_id, {})
+        partition = partition_of.get(item_id)  # Asked once: another thread takes items off the shelf meanwhile.
+        if partition is not None:
+            counts = counted.setdefault((partition, item_id), {})
             count, newest_ms = counts.get(kind, (0.0, at_ms))
             counts[kind] = count + 1.0, max(newest_ms, at_ms)
-    for item_id, counts in counted.items():
-        yield Record(COUNTS, partition_of[item_id], item_id.encode(), counts_record(counts))
+    for (partition, item_id), counts in counted.items():
+        yield Record(COUNTS, partition, item_id.encode(), counts_record(counts))
 
 
 class Shelves:
@@ -102,7 +103,7 @@ class Shelves:
         touched: dict[tuple[int, str], None] = {}  # In order.
         for batch in batches:
             if batch.topic == COUNTS:
-                touched |= dict.fromkeys(self._add_counts(batch))
+                touched |= dict.fromkeys(self._add_counts(batch, records))
             else:
                 upserts += self._parse(batch, records)
         touched |= dict.fromkeys(self._put(upserts))
@@ -114,20 +115,18 @@ class Shelves:
 
     def _parse(self, batch: Batch, records: list[Record]) -> Iterator[tuple[Batch, int, str, Item | None]]:
         for message in batch.messages:
-            key, value, offset = message.key(), message.value(), message.offset()
+            key, offset = message.key(), message.offset()
             try:
-                item = parse_item(value, key, message.headers())
+                item = parse_item(message.value(), key, message.headers())
                 item_id = item.item_id if item is not None else (key or b"").decode()
             except EventError as fault:
                 error = fault
-            except Exception as bug:  # Ours to mend, yet one record must not stop a partition.
-                log.exception("a bug in firstclick on %s[%d]@%d", batch.topic, batch.partition, offset)
-                error = EventError(Reason.BUG, f"{type(bug).__name__}: {bug}")
+            except Exception as bug:
+                error = _bug(message, bug)
             else:
                 yield batch, offset, item_id, item
                 continue
-            origin = batch.topic, batch.partition, offset
-            records.append(rejected(key, value, origin, message.timestamp()[1], error, self._rejected_bytes))
+            records.append(self._rejected(message, error))
 
     def _put(self, upserts: Sequence[tuple[Batch, int, str, Item | None]]) -> Iterator[tuple[int, str]]:
         vectors = self._encode(upserts)
@@ -169,14 +168,29 @@ class Shelves:
             vectors |= zip(texts, encoded, strict=True)
         return vectors
 
-    def _add_counts(self, batch: Batch) -> Iterator[tuple[int, str]]:
+    def _add_counts(self, batch: Batch, records: list[Record]) -> Iterator[tuple[int, str]]:
         items = self._partitions[batch.partition]
         for message in batch.messages:
-            item_id, offset = (message.key() or b"").decode(), message.offset()
-            held = items.get(item_id)
-            if held is None or offset <= held.offsets.get(batch.topic, -1):
+            offset = message.offset()
+            try:
+                item_id = (message.key() or b"").decode()
+                held = items.get(item_id)
+                if held is None or offset <= held.offsets.get(batch.topic, -1):
+                    continue
+                counts = add_counts(held.item.counts, read_counts_record(message.value() or b"{}"), self._half_life_ms)
+            except Exception as bug:
+                records.append(self._rejected(message, _bug(message, bug)))
                 continue
-            counts = add_counts(held.item.counts, read_counts_record(message.value() or b"{}"), self._half_life_ms)
             offsets = {**held.offsets, batch.topic: offset}
             items[item_id] = Shelf(held.item._replace(counts=counts), held.text_hash, offsets)
             yield batch.partition, item_id
+
+    def _rejected(self, message: Fetched, error: EventError) -> Record:
+        origin = message.topic(), message.partition(), message.offset()
+        return rejected(message.key(), message.value(), origin, message.timestamp()[1], error, self._rejected_bytes)
+
+
+def _bug(message: Fetched, bug: Exception) -> EventError:
+    """Ours to mend, yet one record must not stop a partition."""
+    log.error("a bug in firstclick on %s[%d]@%d", message.topic(), message.partition(), message.offset(), exc_info=bug)
+    return EventError(Reason.BUG, f"{type(bug).__name__}: {bug}")
