@@ -234,10 +234,14 @@ def apply(admin: Any, wanted: Sequence[TopicShape]) -> list[Difference]:
 
     Raises:
         KafkaException: the broker cannot be reached or refuses.
-        NotAllowed: something differs that no call can put right; everything else has been applied.
+        NotAllowed: something differs that no call can put right. Where that is a partition count, nothing has been
+            changed: new topics would have a count that the old ones have not. Else everything else has been applied.
     """
     found, brokers = look(admin, [shape.name for shape in wanted])
     differences = compare(wanted, found, brokers)
+    torn = [str(d) for d in differences if d.what == "partitions" and not d.fixable]
+    if torn:
+        raise NotAllowed("nothing was changed: " + "; ".join(torn))
     settled = {shape.name: shape for shape in settle(wanted, found)}
     copies = min(REPLICATION, brokers)
     missing = [_with_isr(settled[d.topic], copies) for d in differences if d.what == "missing"]

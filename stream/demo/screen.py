@@ -88,10 +88,10 @@ class Screen:
 
 
 def _panel(user: Watched, width: int) -> Panel:
-    table = Table.grid(padding=(0, 1))
-    table.add_column(width=2)
-    table.add_column(ratio=3, no_wrap=True)
-    table.add_column(ratio=4, no_wrap=True, style="dim")
+    table = Table.grid(padding=(0, 1), expand=True)
+    table.add_column(width=1)
+    table.add_column(ratio=1, no_wrap=True)
+    table.add_column(ratio=1, no_wrap=True, style="dim")
     listed = user.last
     if listed is not None:
         for row in listed.rows[:ROWS]:

@@ -1,0 +1,141 @@
+"""The command `firstclick`: what it tells, how it ends, and that it starts fast."""
+
+import importlib
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from stream.cli import firstclick, invoke
+from stream.errors import CODES, BadInput, Exit, NotAllowed, Unreachable, WrongUsage, exit_code, one_line
+from stream.options import SettingsCommand
+from stream.settings import Settings
+
+
+def test_help_names_every_command_and_loads_nothing_heavy() -> None:
+    heavy = ["faust", "confluent_kafka", "onnxruntime", "numpy", "pydantic", "rich", "torch", "pandas"]
+    script = "import sys; from stream.cli import invoke; invoke(['--help']); "
+    script += f"print([name for name in {heavy} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    for name in ("broker", "demo", "model", "replay", "topics", "worker"):
+        assert f"\n  {name}" in ran.stdout
+    assert ran.stdout.splitlines()[-1] == "[]"
+
+
+def test_every_setting_is_an_option_of_the_worker_under_its_groups_heading(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["worker", "--help"]) == Exit.DONE
+    told = capsys.readouterr().out
+    lines = told.splitlines()
+    for name, field in Settings.model_fields.items():
+        extra = field.json_schema_extra
+        assert isinstance(extra, dict)
+        group = next(at for at, line in enumerate(lines) if line == f"{extra['group']}:")
+        option = next(at for at, line in enumerate(lines) if line.split()[:1] == ["--" + name.replace("_", "-")])
+        assert option > group
+        assert not any(line and not line.startswith(" ") for line in lines[group + 1 : option]), name
+
+
+def test_a_default_is_told_once() -> None:
+    command = firstclick.commands["worker"]
+    assert isinstance(command, SettingsCommand)
+    for param in command.get_params(click.Context(command)):
+        told = getattr(param, "help", "") or ""
+        assert told.lower().count("default:") <= 1, told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--version"], Exit.DONE, "firstclick 0."),
+        (["nonsense"], Exit.USAGE, "No such command"),
+        (["worker", "--nonsense"], Exit.USAGE, "--nonsense"),
+        (["worker", "--batch-events", "0"], Exit.USAGE, "--batch-events"),
+        (["worker", "--device", "tpu"], Exit.USAGE, "--device"),
+        (["worker", "--guarantee", "perhaps"], Exit.USAGE, "--guarantee"),
+        (["worker", "--kafka", "[1]"], Exit.USAGE, "JSON object"),
+        (["worker", "--config", "/nowhere.toml"], Exit.USAGE, "/nowhere.toml"),
+        (["topics", "--bundle", "/nowhere"], Exit.USAGE, "/nowhere"),
+        (["replay", "/nowhere.jsonl", "--to", "events"], Exit.USAGE, "/nowhere.jsonl"),
+        (["demo", "--seconds", "-1"], Exit.USAGE, "--seconds"),
+    ],
+)
+def test_wrong_usage_is_told_in_a_line(
+    arguments: list[str], code: Exit, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(arguments) == code
+    captured = capsys.readouterr()
+    assert said in captured.out + captured.err
+    assert "Traceback" not in captured.err
+
+
+def test_an_unknown_name_in_the_toml_file_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "worker.toml"
+    config.write_text("batch_evnts = 5\n")
+    assert invoke(["worker", "--config", str(config)]) == Exit.USAGE
+    assert "--batch-evnts" in capsys.readouterr().err
+
+
+def test_a_broken_toml_file_is_wrong_usage(tmp_path: Path) -> None:
+    config = tmp_path / "worker.toml"
+    config.write_text("batch_events = = 5\n")
+    assert invoke(["worker", "--config", str(config)]) == Exit.USAGE
+
+
+def test_only_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["--debug", "topics", "--bundle", "/nowhere"]) == Exit.USAGE
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("speed", ["0", "-1", "fast", "nan", "inf"])
+def test_a_speed_is_max_or_a_number_above_0(speed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text("{}\n")
+    assert invoke(["replay", str(log), "--to", "events", "--check", "--speed", speed]) == Exit.USAGE
+    assert "--speed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("line", "code"), [('{"user_id": "u"}', Exit.DONE), ("not JSON", Exit.BAD_INPUT)])
+def test_a_check_ends_with_1_where_a_line_is_bad(line: str, code: Exit, tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text(line + "\n")
+    assert invoke(["replay", str(log), "--to", "events", "--check"]) == code
+
+
+def test_every_class_in_the_table_exists() -> None:
+    for name in CODES:
+        module, _, attribute = name.rpartition(".")
+        module = {"cimpl": "confluent_kafka.cimpl"}.get(module, module)  # As the C extension calls itself.
+        assert isinstance(getattr(importlib.import_module(module), attribute), type), name
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (BadInput("x"), Exit.BAD_INPUT),
+        (WrongUsage("x"), Exit.USAGE),
+        (Unreachable("x"), Exit.UNREACHABLE),
+        (NotAllowed("x"), Exit.UNREACHABLE),
+        (click.UsageError("x"), Exit.USAGE),
+        (click.Abort(), Exit.INTERRUPTED),
+        (KeyboardInterrupt(), Exit.INTERRUPTED),
+        (KafkaException(KafkaError(KafkaError._TRANSPORT)), Exit.UNREACHABLE),
+        (ConnectionRefusedError("x"), Exit.UNREACHABLE),
+        (FileNotFoundError("x"), Exit.USAGE),
+        (tomllib.TOMLDecodeError("x"), Exit.USAGE),
+        (ZeroDivisionError("x"), Exit.BUG),
+        (KeyError("x"), Exit.BUG),
+    ],
+)
+def test_every_error_has_its_code_and_one_line(error: BaseException, code: Exit) -> None:
+    assert exit_code(error) is code
+    assert one_line(error)
+    assert "\n" not in one_line(error)
+
+
+def test_a_foreseen_error_names_the_remedy_and_a_bug_says_that_it_is_one() -> None:
+    assert one_line(Unreachable("no broker at x", "check --bootstrap")) == "no broker at x; check --bootstrap"
+    assert "a bug in firstclick (KeyError: 'x')" in one_line(KeyError("x"))
