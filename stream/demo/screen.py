@@ -35,11 +35,20 @@ class Screen:
 
     Args:
         say: takes a plain line.
+        console: the terminal.
     """
 
-    def __init__(self, board: Board, bootstrap: str, *, plain: bool, say: Callable[[str], None] = print) -> None:
+    def __init__(
+        self,
+        board: Board,
+        bootstrap: str,
+        *,
+        plain: bool,
+        say: Callable[[str], None] = print,
+        console: Console | None = None,
+    ) -> None:
         self._board, self._bootstrap, self._plain, self._say = board, bootstrap, plain, say
-        self._console = Console()
+        self._console = console or Console()
         self._live: Live | None = None
         self._drawn_s = float("-inf")
         self._said_s: dict[str, float] = {}

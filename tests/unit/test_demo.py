@@ -104,7 +104,7 @@ def test_the_frame_shows_lists_reasons_and_where_to_attach() -> None:
     board.listed(listed_value(act.event_id, ["2"]), 1_040.0)
     console = Console(width=160)
     with console.capture() as shown:
-        console.print(Screen(board, "host:1", plain=True).frame(0.0))
+        console.print(Screen(board, "host:1", plain=True, console=console).frame(0.0))
     for text in (
         "seven",
         "a new user (typed by us)",
