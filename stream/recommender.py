@@ -165,11 +165,11 @@ class Recommender:
 
     def _ranked(self, rows: Rows, scores: Floats, lines: Sequence[Line]) -> tuple[RankedItem, ...]:
         """The list of one user, from (T,) rows and their (1 + N, T) scores; ties to the lower item id."""
-        places = np.flatnonzero(rows >= 0)
-        ids = {place: self._catalogue.at(int(rows[place])).item_id for place in places.tolist()}
+        ids = {place: self._catalogue.at(row).item_id for place, row in enumerate(rows.tolist()) if row >= 0}
         score = {place: round(float(scores[0, place]), DECIMALS) for place in ids}
         order = sorted(ids, key=lambda place: (-score[place], ids[place]))[: self._items]
-        lost = np.round(scores[:1] - scores[1 : 1 + len(lines)], DECIMALS) if lines else scores[:0]
+        with np.errstate(invalid="ignore"):  # -inf - -inf of the padding, which nobody reads.
+            lost = scores[:1] - scores[1 : 1 + len(lines)]
         return tuple(
             RankedItem(ids[place], rank, score[place], _because(lost[:, place], lines))
             for rank, place in enumerate(order, 1)
