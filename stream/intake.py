@@ -112,9 +112,13 @@ class Lane:
         taken: list[Batch] = []
         with self._lock:
             for place in list(self._waiting):
+                if most <= 0:
+                    break
+                if place[0] not in topics or not self._whole(place[1]):
+                    continue
                 batches = self._waiting.pop(place)
                 self._waiting[place] = batches  # To the back: under load every partition has its turn.
-                while batches and most > 0 and place[0] in topics and self._whole(place[1]):
+                while batches and most > 0:
                     batch = batches.popleft()
                     if len(batch.messages) > most:
                         batch, rest = _split(batch, most)
@@ -211,7 +215,13 @@ class Lane:
 class Intake:
     """The consumer, its thread, and the lanes that it fills."""
 
-    def __init__(self, settings: Settings, protocol: str, lanes: Sequence[Lane]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        protocol: str,
+        lanes: Sequence[Lane],
+        consumer: Callable[[dict[str, Any]], Consumer] = Consumer,
+    ) -> None:
         self.lanes = {topic: lane for lane in lanes for topic in lane.topics}
         self._all_lanes = tuple(lanes)
         self._incremental = protocol == "consumer"
@@ -233,7 +243,7 @@ class Intake:
             config["partition.assignment.strategy"] = "range"
             config["session.timeout.ms"] = settings.session_timeout_ms
             config["heartbeat.interval.ms"] = max(settings.session_timeout_ms // 6, 300)
-        self._consumer = Consumer(config)
+        self._consumer = consumer(config)
         self._chores: queue.SimpleQueue[tuple[Callable[[Consumer], Any], Future[Any]]] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._moved: set[Place] = set()  # Assigned or revoked during the poll under way.

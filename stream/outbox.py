@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Producer
 
 from stream.errors import NotAllowed, Unreachable
+from stream.follower import ends
 from stream.intake import Batch, Intake, Lane, offsets_of
 from stream.messages import Record
 from stream.settings import Settings
@@ -51,8 +51,11 @@ class Outbox(Protocol):
         """Waits for what is on its way."""
 
 
-def _producer(settings: Settings, lane: Lane, **more: Any) -> Producer:
-    return Producer(
+MakeProducer = Callable[[dict[str, Any]], Producer]
+
+
+def _producer(make: MakeProducer, settings: Settings, lane: Lane, **more: Any) -> Producer:
+    return make(
         {
             **settings.client,
             "client.id": f"{settings.replica_name}-{lane.name}",
@@ -82,12 +85,13 @@ def _produce(producer: Producer, records: Sequence[Record], on_delivery: Callabl
 class Transactions:
     """Exactly once: KIP-447, one transaction per micro-batch, fenced by the group's generation."""
 
-    def __init__(self, settings: Settings, intake: Intake, lane: Lane) -> None:
+    def __init__(self, settings: Settings, intake: Intake, lane: Lane, producer: MakeProducer = Producer) -> None:
         self._intake, self._lane = intake, lane
         self._timeout_s = settings.transaction_timeout_ms / 1000
         # Stable and unique per replica: the same name coming back aborts its dead predecessor's transaction at once.
         self._name = f"{settings.group}-{settings.replica_name}-{lane.name}"
         self._producer = _producer(
+            producer,
             settings,
             lane,
             **{"transactional.id": self._name, "transaction.timeout.ms": settings.transaction_timeout_ms},
@@ -159,9 +163,9 @@ class Transactions:
 class Deliveries:
     """At least once: everything is delivered before the offsets are committed; a repeat is the same bytes again."""
 
-    def __init__(self, settings: Settings, intake: Intake, lane: Lane) -> None:
+    def __init__(self, settings: Settings, intake: Intake, lane: Lane, producer: MakeProducer = Producer) -> None:
         self._intake, self._lane = intake, lane
-        self._producer = _producer(settings, lane)
+        self._producer = _producer(producer, settings, lane)
         self._failed: list[KafkaError] = []
 
     def open(self) -> None:
@@ -201,14 +205,7 @@ def isolates(settings: Settings, topic: str) -> bool:
     """
     config = {"transactional.id": f"{settings.group}-{settings.replica_name}-probe", "client.id": settings.replica_name}
     producer = Producer({**settings.client, **config, "transaction.timeout.ms": settings.transaction_timeout_ms})
-    admin = AdminClient(dict(settings.client))
-    place = TopicPartition(topic, 0)
-    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-
-    def end(level: IsolationLevel) -> int:
-        found = admin.list_offsets({place: latest}, isolation_level=level, request_timeout=10)
-        return int(found[place].result().offset)
-
+    place = topic, 0
     producer.init_transactions(INIT_TIMEOUT_S)
     producer.begin_transaction()
     try:
@@ -216,8 +213,8 @@ def isolates(settings: Settings, topic: str) -> bool:
         producer.flush(10)
         # The whole log first: others write meanwhile, and on a broker that isolates nothing the stable end, asked
         # later, can then only lie further on.
-        whole = end(IsolationLevel.READ_UNCOMMITTED)
-        return end(IsolationLevel.READ_COMMITTED) < whole
+        whole = ends(settings.client, [place], IsolationLevel.READ_UNCOMMITTED)
+        return ends(settings.client, [place], IsolationLevel.READ_COMMITTED)[place] < whole[place]
     finally:
         with contextlib.suppress(KafkaException):
             producer.abort_transaction(10)
