@@ -67,15 +67,15 @@ def _order(line: Line) -> tuple[int, str]:
 
 def _with_owned(owned: tuple[tuple[int, str], ...], line: Line) -> tuple[tuple[int, str], ...]:
     """`owned` with the line's item at its latest time; the very same tuple where nothing changes."""
-    at_ms, _, _, item_id, *_ = line
+    mine = (line[0], line[3])
     kept = owned
-    for place, (before_ms, other) in enumerate(owned):
-        if other == item_id:
-            if before_ms >= at_ms:
+    for before in owned:
+        if before[1] == mine[1]:
+            if before >= mine:
                 return owned
+            place = owned.index(before)
             kept = owned[:place] + owned[place + 1 :]
             break
-    mine = (at_ms, item_id)
     if not kept or kept[-1] < mine:
         return (*kept, mine)[-OWNED:]
     if len(kept) >= OWNED and mine < kept[0]:

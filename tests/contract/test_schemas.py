@@ -158,6 +158,42 @@ def test_schema_and_parser_refuse_the_same_plain_mistakes(mistake: dict[str, Any
         parse_event(orjson.dumps(fields), b"u", None, ARRIVED_MS)
 
 
+LONG = "x" * 257
+BORDERS: list[tuple[dict[str, Any], dict[str, Any]]] = [  # The last good, the first bad.
+    ({"event_id": LONG[1:]}, {"event_id": LONG}),
+    ({"session_id": LONG[1:]}, {"session_id": LONG}),
+    ({"at": 946_684_800_000}, {"at": 946_684_799_999}),
+    ({"at": 4_102_444_800_000}, {"at": 4_102_444_800_001}),
+    ({"dwell_ms": 86_400_000}, {"dwell_ms": 86_400_001}),
+    ({"dwell_ms": 0}, {"dwell_ms": -1}),
+    ({"rating": 1}, {"rating": 0.99}),
+    ({"rating": 5}, {"rating": 5.01}),
+    ({"price": 0}, {"price": -0.01}),
+    ({"price": 1e9}, {"price": 1_000_000_001}),
+    ({"quantity": 1e-9}, {"quantity": 0}),
+    ({"quantity": 1e6}, {"quantity": 1_000_001}),
+    ({"kind": "search", "search_term": "a"}, {"kind": "search", "search_term": ""}),
+    ({"kind": "search", "query": "a", "search_term": 7}, {"kind": "search", "query": 7, "search_term": "a"}),
+    ({"kind": "signup", "interests": ["a"] * 50}, {"kind": "signup", "interests": ["a"] * 51}),
+    ({"kind": "signup", "interests": ["a" * 200]}, {"kind": "signup", "interests": ["a" * 201]}),
+    ({"item": {"title": "t" * 2000}}, {"item": {"title": "t" * 2001}}),
+    ({"item": {"brand": "b"}}, {"item": {"brand": " "}}),
+    ({"item": {"title": "t", "price": 1e9}}, {"item": {"title": "t", "price": 1_000_000_001}}),
+    ({"item": {"title": "t", "attributes": {"a": 1e15}}}, {"item": {"title": "t", "attributes": {"a": 1.1e15}}}),
+    ({"item": {"title": "t", "attributes": {"a": LONG[1:]}}}, {"item": {"title": "t", "attributes": {"a": LONG}}}),
+    ({"item": {"title": "t", "attributes": {"a" * 64: 1}}}, {"item": {"title": "t", "attributes": {"a" * 65: 1}}}),
+]
+
+
+@pytest.mark.parametrize(("good", "bad"), BORDERS, ids=[", ".join(good) for good, _ in BORDERS])
+def test_schema_and_parser_draw_the_same_borders(good: dict[str, Any], bad: dict[str, Any]) -> None:
+    EVENT.validate({**GOOD, **good})
+    parse_event(orjson.dumps({**GOOD, **good}), b"u", None, 0)
+    assert not EVENT.is_valid({**GOOD, **bad})
+    with pytest.raises(EventError):
+        parse_event(orjson.dumps({**GOOD, **bad}), b"u", None, 0)
+
+
 def references(node: Any) -> Iterator[str]:
     if isinstance(node, dict):
         if isinstance(node.get("$ref"), str):

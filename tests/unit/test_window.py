@@ -83,6 +83,11 @@ def test_owned_forgets_the_oldest_beyond_its_bound() -> None:
     assert window.owned[0] == (1, "i1")
 
 
+def test_a_purchase_older_than_all_that_is_remembered_changes_nothing() -> None:
+    window = filled(*(line(n + 9, f"e{n}", Kind.PURCHASE, f"i{n}") for n in range(OWNED)))
+    assert window.push(line(1, "late", Kind.PURCHASE, "other"), 3, DAY_MS) is window
+
+
 def test_the_same_event_again_is_the_same_window() -> None:
     window = filled(line(1, "a"), line(2, "b"))
     assert window.push(line(1, "a"), 3, DAY_MS) is window
