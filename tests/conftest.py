@@ -15,6 +15,13 @@ import pytest
 from tests.brokers import ApacheKafka, Broker, Embedded, missing
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`-m "not kafka"` leaves out what needs Apache Kafka, without a marker to forget."""
+    for item in items:
+        if {"kafka", "kafka_empty", "kafka3", "fresh_kafka"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("kafka")
+
+
 def _needs_kafka() -> None:
     if why := missing():
         pytest.skip(why)
