@@ -44,7 +44,7 @@ class Worker:
         told = {"bootstrap": bootstrap, "web_port": self.port, "web_host": "127.0.0.1", "replica": name, **settings}
         environment = {**os.environ, **{f"FIRSTCLICK_{key.upper()}": str(value) for key, value in told.items()}}
         self._said = tempfile.TemporaryFile("w+b")
-        command = [sys.executable, "-m", "tests.bench.worker", *([] if model else ["--no-model"])]
+        command = [sys.executable, "-m", "tests.bench.worker", *([] if model else ["--no-model"]), *os.environ.get("BENCHARGS","").split()]
         self.process = subprocess.Popen(
             dies_with_parent(command), env=environment, stdin=subprocess.DEVNULL, stdout=self._said, stderr=self._said
         )
@@ -136,13 +136,12 @@ class Fleet:
         worker.stop()
 
     def producer(self) -> Producer:
-        """As good producers are set: murmur2 like Java's."""
+        """As good producers are set: murmur2 like Java's. Uncompressed: stock Faust's client reads lz4 only with more."""
         return Producer(
             {
                 "bootstrap.servers": self.bootstrap,
                 "partitioner": "murmur2_random",
                 "linger.ms": 5,
-                "compression.type": "lz4",
                 "queue.buffering.max.messages": 1_000_000,
             }
         )

@@ -14,6 +14,7 @@ import faust
 import orjson
 
 from stream.app import Parts, build, faust_app
+from stream.collector import calm
 from stream.settings import Settings
 
 
@@ -45,6 +46,7 @@ def keep(parts: Parts) -> dict[str, dict[str, list[tuple[float, float]]]]:
 def main() -> None:
     parts = build(Settings.load(None), model="--no-model" not in sys.argv)
     kept = keep(parts)
+    if "--gc" not in sys.argv: calm()
     app = faust_app(parts)
 
     @app.page("/samples")
