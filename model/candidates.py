@@ -95,7 +95,7 @@ def retrieve(
         mine = (place[hidden[0][theirs]], hidden[1][theirs])
         near[known_users] = catalogue.nearest(interests[known_users], limits.nearest, mine)
     hidden_keys = hidden[0] * shelf + hidden[1]
-    selling = _popular(catalogue, hidden, np.where(known, limits.popular, limits.k), limits.k)
+    selling = _popular(catalogue, hidden, users, limits.popular)
     near_users, near_places = np.nonzero(near >= 0)
     keys = np.unique(
         np.concatenate(
@@ -166,17 +166,17 @@ def _neighbours(weights: Floats, pairs: Pairs, hidden: Rows, catalogue: Catalogu
     return best
 
 
-def _popular(catalogue: Catalogue, hidden: tuple[Rows, Rows], limit: Rows, most: int) -> Rows:
-    """Keys of the `limit` (B,) best selling items that each user has not hidden."""
-    users, shelf = len(limit), len(catalogue.vectors)
+def _popular(catalogue: Catalogue, hidden: tuple[Rows, Rows], users: int, limit: int) -> Rows:
+    """Keys of the `limit` best selling items that each user has not hidden."""
+    shelf = len(catalogue.vectors)
     spare = int(np.bincount(hidden[0], minlength=1).max()) if len(hidden[0]) else 0
-    pool = catalogue.popular(most + -(-spare // 64) * 64)  # In steps of 64, so that the catalogue can remember it.
+    pool = catalogue.popular(limit + -(-spare // 64) * 64)  # In steps of 64, so that the catalogue can remember it.
     place_of = np.full(shelf, -1, np.int64)
     place_of[pool] = np.arange(len(pool))
     shown = np.ones((users, len(pool)), np.bool_)
     places = place_of[hidden[1]]
     shown[hidden[0][places >= 0], places[places >= 0]] = False
-    shown &= np.cumsum(shown, axis=1) <= limit[:, None]
+    shown &= np.cumsum(shown, axis=1) <= limit
     of_user, place = np.nonzero(shown)
     keys: Rows = of_user * shelf + pool[place]
     return keys

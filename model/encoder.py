@@ -57,6 +57,8 @@ class Encoder:
             )
         self._vectors: OrderedDict[str, Floats] = OrderedDict()
         self._lock = threading.Lock()  # Guards the cache only: two threads may run the graph at once.
+        self.texts_encoded = 0
+        """Texts that the graph has read. The rest came from the cache."""
 
     @property
     def provider(self) -> str:
@@ -81,6 +83,7 @@ class Encoder:
             fresh = {text: row.copy() for text, row in zip(unseen, self._encode(unseen), strict=True)}
             found |= fresh
             with self._lock:
+                self.texts_encoded += len(fresh)
                 self._vectors |= fresh
                 while len(self._vectors) > self._cached:
                     self._vectors.popitem(last=False)

@@ -76,6 +76,22 @@ def variants(present: npt.NDArray[np.bool_]) -> Floats:
     return kept
 
 
+def anything_wanted(weights: Floats, vectors: Floats) -> npt.NDArray[np.bool_]:
+    """(B,) whether any line is still wanted once what speaks for and against the like of it is summed.
+
+    A click and then a dislike of the same item leave the opposite of that item: no direction to look for others in. The
+    fourth power of the cosine says what is alike: in a shop of one trade any two items have a cosine of .3 or .4.
+
+    Args:
+        weights: (B, N) of the lines.
+        vectors: (B, N, D) of the lines.
+    """
+    alike = np.maximum(vectors @ vectors.transpose(0, 2, 1), 0) ** 4
+    sums = (alike @ weights[:, :, None])[:, :, 0]
+    wanted: npt.NDArray[np.bool_] = ((weights > 0) & (sums > 0)).any(1)
+    return wanted
+
+
 class Interest:
     """The bundle's interest tower."""
 

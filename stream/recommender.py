@@ -17,7 +17,7 @@ from model.catalogue import Catalogue, Rows
 from model.encoder import Encoder
 from model.event import Kind
 from model.gather import gather, texts_of
-from model.interest import Interest, Interests
+from model.interest import Interest, Interests, anything_wanted
 from model.scorer import Scorer
 from model.session import Floats
 from model.text import Line
@@ -54,7 +54,7 @@ class Advice(NamedTuple):
     """What one user gets."""
 
     stage: str
-    """fallback: nothing speaks for anything, the list is what sells. cold: fewer than COLD_EVENTS events. Else warm."""
+    """fallback: nothing known is wanted, the list is what sells. cold: fewer than COLD_EVENTS events. Else warm."""
     items: tuple[RankedItem, ...]
     vector: Floats
     """(D,) unit length, or all zeros when nothing is known."""
@@ -83,7 +83,8 @@ class Recommender:
             encoder: the same bundle's.
             items: places of a list.
             candidates: nearest items scored per user; half as many neighbours of the window's items and a quarter as
-                many popular ones join them. More: nothing good is missed. Fewer: faster.
+                many popular ones join them (twice the list at least: they are all that someone unknown gets).
+                More: nothing good is missed. Fewer: faster.
             repeat_categories: patterns (`grocery*`) of categories in which a bought or reviewed item may come back.
             device: of the interest tower and the scorer: `cpu`, `cuda` or `cuda:N`.
             threads: cores for one call of either on the CPU.
@@ -100,7 +101,7 @@ class Recommender:
         self._catalogue = catalogue
         self._encoder = encoder
         self._items = items
-        self._limits = Limits(max(candidates, items), candidates // 2, max(candidates // 4, 1))
+        self._limits = Limits(max(candidates, items), candidates // 2, max(candidates // 4, 2 * items))
         self._repeat_categories = tuple(repeat_categories)
         self._interest = Interest(bundle, device, threads)
         self._scorer = Scorer(bundle, device, threads)
@@ -118,7 +119,7 @@ class Recommender:
             gathered = gather(lines, self._catalogue, read, self._counted.numbers, self._manifest)
             interests = self._interest(gathered.vectors, gathered.told, gathered.keep)
             whole = Interests(interests.vectors[:, :1], interests.weights[:, :1])
-            known = np.any(whole.weights > 0, axis=(1, 2))
+            known = anything_wanted(whole.weights[:, 0], gathered.vectors)
             candidates = retrieve(
                 whole.vectors[:, 0],
                 whole.weights[:, 0],

@@ -29,9 +29,13 @@ KIND_WEIGHTS: dict[Kind, float] = {
     Kind.RETURN: -1.0,
     Kind.REVIEW: 1.5,
     Kind.SIGNUP: 1.0,
-    Kind.DISLIKE: -1.5,
+    Kind.DISLIKE: -1.0,
 }
-"""What a line of a kind says about its vector; negative pushes away. An impression says nothing, and ages nothing."""
+"""What a line of a kind says about its vector; negative pushes away. An impression says nothing, and ages nothing.
+
+A refusal must outweigh the wish for the same item just before it (1.5, decayed to .75), and not by much: what is left
+points away from the item, and from all that is anything like it.
+"""
 
 
 @dataclass(frozen=True)
@@ -78,10 +82,10 @@ def interest_graph(weights: Weights) -> bytes:
     graph.add("Where", ["is_short", "short_dwell", "dwell_long"], "dwell_any")
     graph.add("Less", ["dwell", "zero"], "no_dwell")
     graph.add("Where", ["no_dwell", "one", "dwell_any"], "dwell_factor")
-    # Rating: not told 1; 5 -> 1, 4 -> .7, 3 -> .4; 2 -> -.75, 1 -> -1.5.
+    # Rating: not told 1; 5 -> 1, 4 -> .7, 3 -> .4; 2 -> -.55, 1 -> -.8.
     graph.add("Gather", ["numbers", "rating_at"], "rating", axis=2)
     graph.line("rating", "rating_good", slope=0.3, at_zero=-0.5, low=0.1, high=1.0)
-    graph.line("rating", "rating_bad", slope=0.75, at_zero=-2.25, low=-1.5, high=-0.75)
+    graph.line("rating", "rating_bad", slope=0.25, at_zero=-1.05, low=-0.8, high=-0.55)
     graph.constant("bad_rating", 2.0)
     graph.add("LessOrEqual", ["rating", "bad_rating"], "is_bad")
     graph.add("Where", ["is_bad", "rating_bad", "rating_good"], "rating_any")

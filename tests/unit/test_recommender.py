@@ -176,12 +176,32 @@ def test_an_empty_window_is_no_error(recommender: Recommender) -> None:
 
 def test_of_whom_only_a_dislike_is_known_gets_what_sells_but_nothing_like_that(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
-    for item_id in ("blue jam", "red drum", "red boots"):
+    selling = [
+        "blue jam",
+        "red drum",
+        "red boots",
+        "blue rake",
+        "green bread",
+        "white hose",
+        "black flute",
+        "red seeds",
+    ]
+    for item_id in selling:
         shop.put(item_id, counts={"purchase": (5.0, AT)})
-    advice = advise(shop.recommender(), window(line("dislike", "red jam")))
-    assert advice.stage == "fallback"
-    assert {"red drum", "red boots"} < set(ids(advice))
-    assert "food" not in {shop.themes[item_id] for item_id in ids(advice)}
+    for seen in (
+        window(line("dislike", "red jam")),
+        window(line("click", "red jam"), line("browse", "red jam", dwell_ms=100)),
+    ):
+        advice = advise(shop.recommender(items=4, candidates=8), seen)
+        assert advice.stage == "fallback"
+        assert set(ids(advice)) < set(selling)
+        assert "food" not in {shop.themes[item_id] for item_id in ids(advice)}
+
+
+def test_a_dislike_does_not_hide_what_is_wanted(shop: Shop, recommender: Recommender) -> None:
+    advice = advise(recommender, window(line("click", "red boots"), line("dislike", "red jam")))
+    assert advice.stage == "cold"
+    assert "shoes" in {shop.themes[item_id] for item_id in ids(advice)}
 
 
 def test_the_prior_fades_as_events_grow(tmp_path: Path) -> None:
