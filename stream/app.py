@@ -88,7 +88,7 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
     found = _topics(settings, bundle, admin)
     partitions = found[settings.events[0]].partitions
     rejected_bytes = int(found[topics.REJECTED].config.get("max.message.bytes", KAFKA_RECORD_BYTES))
-    guarantee, why = _guarantee(settings)
+    guarantee, why = _guarantee(settings, admin)
     exact = guarantee == "exactly_once"
     metrics = Metrics()
 
@@ -125,12 +125,12 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
         metrics.items.set(len(catalogue))
 
     def reader(name: str) -> Callable[[Sequence[int]], Any]:
-        return lambda wanted: read_to_end(settings.client, name, wanted, exact)
+        return lambda wanted: read_to_end(settings.client, admin, name, wanted, exact)
 
     outbox: Callable[[Lane], Outbox] = lambda lane: (Transactions if exact else Deliveries)(settings, intake, lane)  # noqa: E731
     windows = Windows(
         reader(topics.WINDOWS),
-        lambda wanted: ends(settings.client, [(name, number) for name in settings.events for number in wanted]),
+        lambda wanted: ends(admin, [(name, number) for name in settings.events for number in wanted]),
         bundle.lines,
         bundle.age_ms,
         settings.forget_days * DAY_MS,
@@ -166,7 +166,7 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
         metrics,
         catalogue,
         intake,
-        Follower(settings.client, topic, partitions, exact, apply),
+        Follower(settings.client, admin, topic, partitions, exact, apply),
         (behaviour, Shelving(shelf, intake, outbox(shelf), metrics, shelves)),
         shares,
     )
@@ -185,11 +185,11 @@ def _topics(settings: Settings, bundle: Bundle, admin: AdminClient) -> dict[str,
     return found
 
 
-def _guarantee(settings: Settings) -> tuple[str, str]:
+def _guarantee(settings: Settings, admin: AdminClient) -> tuple[str, str]:
     """The guarantee that holds, and why."""
     if settings.guarantee == "at_least_once":
         return "at_least_once", "as set"
-    if isolates(settings, topics.COUNTS):
+    if isolates(settings, admin, topics.COUNTS):
         return "exactly_once", "as set" if settings.guarantee == "exactly_once" else "the broker isolates transactions"
     if settings.guarantee == "exactly_once":
         raise NotAllowed(

@@ -7,6 +7,7 @@ a reader that trusts it misses the newest records.
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, cast
@@ -35,13 +36,27 @@ Place = tuple[str, int]
 FETCH = 5_000
 POLL_S = 0.1
 ASK_S = 30.0
+# A leader is being elected or has just moved: after a topic's creation for tenths of a second, after a broker's death
+# for some seconds. The admin client does not ask again by itself.
+MOVING = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }
+)
+TRIES, TRY_AGAIN_S = 100, 0.1
 # With transactions a reader waits for those that a dead worker left open: at most its transaction timeout (operators
 # may set minutes) plus the broker's clean-up. Without any progress for this long something else is wrong.
 STUCK_S = 180.0
 
 
-def _consumer(client: Mapping[str, Any]) -> Consumer:
-    return Consumer(
+def _consumer(client: Mapping[str, Any], topic: str, partitions: Iterable[int]) -> Consumer:
+    """A consumer at the beginning of these partitions."""
+    consumer = Consumer(
         {
             **client,
             "group.id": "firstclick-follower",  # The client wants one; it is never joined nor committed to.
@@ -54,24 +69,34 @@ def _consumer(client: Mapping[str, Any]) -> Consumer:
             "fetch.wait.max.ms": 50,
         }
     )
+    consumer.list_topics(
+        topic, timeout=ASK_S
+    )  # Else it asks for the first offset before it knows whom, and waits 500 ms.
+    consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
+    return consumer
 
 
-def ends(client: Mapping[str, Any], places: Iterable[Place]) -> dict[Place, int]:
-    """Each partition's high watermark: where the log ends, open transactions and markers included."""
-    admin = AdminClient(dict(client))
+def ends(
+    admin: AdminClient, places: Iterable[Place], level: IsolationLevel = IsolationLevel.READ_UNCOMMITTED
+) -> dict[Place, int]:
+    """Where each partition's log ends.
+
+    Args:
+        admin: one per process: now and then its end takes 1 or 3 s (seen in 1 of 10).
+        level: READ_UNCOMMITTED asks for the high watermark, open transactions and markers included; READ_COMMITTED for
+            the last stable offset, where a read_committed reader is held up.
+    """
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
     asked = {TopicPartition(*place): latest for place in places}
-    for attempt in range(10):
+    for tries_left in reversed(range(TRIES)):
         try:
-            found = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ASK_S)
+            found = admin.list_offsets(asked, isolation_level=level, request_timeout=ASK_S)
             return {(place.topic, place.partition): int(answer.result().offset) for place, answer in found.items()}
-        except KafkaException as error:  # FENCED_LEADER_EPOCH and its like: a leader just moved.
-            if (
-                not error.args[0].retriable() and error.args[0].code() != KafkaError.FENCED_LEADER_EPOCH
-            ) or attempt == 9:
+        except KafkaException as error:
+            if not tries_left or (error.args[0].code() not in MOVING and not error.args[0].retriable()):
                 raise
-            threading.Event().wait(0.1 * (attempt + 1))
-    raise AssertionError("unreachable")
+            time.sleep(TRY_AGAIN_S)
+    raise AssertionError("the last try returns or raises")
 
 
 class _ToEnd:
@@ -117,7 +142,7 @@ def _pair(message: Message) -> tuple[int, Pair]:
 
 
 def read_to_end(
-    client: Mapping[str, Any], topic: str, partitions: Sequence[int], isolates: bool
+    client: Mapping[str, Any], admin: AdminClient, topic: str, partitions: Sequence[int], isolates: bool
 ) -> Iterator[tuple[int, Pair]]:
     """Every committed record of these partitions, from their beginning to where their logs end now.
 
@@ -126,10 +151,11 @@ def read_to_end(
     Raises:
         Unreachable: no progress for three minutes.
     """
-    to_end = _ToEnd(ends(client, [(topic, partition) for partition in partitions]), isolates)
-    consumer = _consumer(client)
+    to_end = _ToEnd(ends(admin, [(topic, partition) for partition in partitions]), isolates)
+    if to_end:
+        return
+    consumer = _consumer(client, topic, partitions)
     try:
-        consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
         idle_s = 0.0
         while not to_end:
             found = _records(consumer, to_end)
@@ -148,12 +174,13 @@ class Follower:
     def __init__(
         self,
         client: Mapping[str, Any],
+        admin: AdminClient,
         topic: str,
         partitions: int,
         isolates: bool,
         apply: Callable[[list[tuple[int, Pair]]], None],
     ) -> None:
-        self._client, self._topic, self._apply = client, topic, apply
+        self._client, self._admin, self._topic, self._apply = client, admin, topic, apply
         self._partitions, self._isolates = range(partitions), isolates
         self.ready = threading.Event()
         """Set once the topic has been read to where it ended at the start."""
@@ -175,11 +202,8 @@ class Follower:
     def _run(self) -> None:
         try:
             places = [(self._topic, partition) for partition in self._partitions]
-            to_end = _ToEnd(ends(self._client, places), self._isolates)
-            consumer = _consumer(self._client)
-            consumer.assign(
-                [TopicPartition(self._topic, partition, OFFSET_BEGINNING) for partition in self._partitions]
-            )
+            to_end = _ToEnd(ends(self._admin, places), self._isolates)
+            consumer = _consumer(self._client, self._topic, self._partitions)
             while not self._stopping.is_set():
                 if to_end and not self.ready.is_set():
                     self.ready.set()

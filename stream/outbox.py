@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
 
 from stream.errors import NotAllowed, Unreachable
 from stream.follower import ends
@@ -197,7 +198,7 @@ class Deliveries:
         self._producer.flush(5)
 
 
-def isolates(settings: Settings, topic: str) -> bool:
+def isolates(settings: Settings, admin: AdminClient, topic: str) -> bool:
     """Whether this broker hides an open transaction's records, asked by opening one in `topic` and aborting it.
 
     A broker may accept every call of a transaction and isolate nothing: then the last stable offset (what a
@@ -213,8 +214,8 @@ def isolates(settings: Settings, topic: str) -> bool:
         producer.flush(10)
         # The whole log first: others write meanwhile, and on a broker that isolates nothing the stable end, asked
         # later, can then only lie further on.
-        whole = ends(settings.client, [place], IsolationLevel.READ_UNCOMMITTED)
-        return ends(settings.client, [place], IsolationLevel.READ_COMMITTED)[place] < whole[place]
+        whole = ends(admin, [place], IsolationLevel.READ_UNCOMMITTED)
+        return ends(admin, [place], IsolationLevel.READ_COMMITTED)[place] < whole[place]
     finally:
         with contextlib.suppress(KafkaException):
             producer.abort_transaction(10)
