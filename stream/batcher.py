@@ -15,7 +15,7 @@ from stream.intake import Batch, Lane
 class Share(NamedTuple):
     """What a micro-batch takes of some of its lane's topics: `most` records, and none more often than `every_ms`."""
 
-    topics: Sequence[str]
+    topics: tuple[str, ...]
     most: int
     every_ms: int = 0
 

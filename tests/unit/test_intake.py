@@ -90,7 +90,8 @@ def test_a_batch_is_current_only_in_its_epoch_and_only_where_its_partition_is_do
 
 
 def test_a_rewind_goes_back_to_what_is_done_under_a_new_epoch() -> None:
-    lane, dropped = lane_of("clicks", "browses", clicks=3, browses=7), []
+    lane = lane_of("clicks", "browses", clicks=3, browses=7)
+    dropped: list[int] = []
     lane.on_dropped = dropped.append
     offer(lane, CLICKS, 3, 4)
     offer(lane, BROWSES, 7)
