@@ -96,6 +96,11 @@ class Catalogue:
             raise LookupError(f"row {row} holds no item")
         return shelved._replace(vector=self._vectors[row].astype(np.float16))  # It came as fp16: nothing is lost.
 
+    def item_id(self, row: int) -> str:
+        """The id of the item in a row; "" where it is empty."""
+        shelved = self._shelved[row]
+        return "" if shelved is None else shelved.item_id
+
     @property
     def vectors(self) -> Floats:
         """(M, D); an empty row is all zeros and not available."""

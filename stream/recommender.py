@@ -166,7 +166,7 @@ class Recommender:
 
     def _ranked(self, rows: Rows, scores: Floats, lines: Sequence[Line]) -> tuple[RankedItem, ...]:
         """The list of one user, from (T,) rows and their (1 + N, T) scores; ties to the lower item id."""
-        ids = {place: self._catalogue.at(row).item_id for place, row in enumerate(rows.tolist()) if row >= 0}
+        ids = {place: self._catalogue.item_id(row) for place, row in enumerate(rows.tolist()) if row >= 0}
         score = {place: round(float(scores[0, place]), DECIMALS) for place in ids}
         order = sorted(ids, key=lambda place: (-score[place], ids[place]))[: self._items]
         with np.errstate(invalid="ignore"):  # -inf - -inf of the padding, which nobody reads.
