@@ -152,6 +152,12 @@ class Catalogue:
         width = min(k, similarities.shape[1])
         rows = np.argpartition(similarities, -width, axis=1)[:, -width:]
         values = np.take_along_axis(similarities, rows, axis=1)
+        least = values.min(axis=1)
+        reaching = (similarities >= least[:, None]).sum(axis=1)
+        for user in np.flatnonzero((reaching > width) & ~np.isneginf(least)):  # A tie at the last place: twin items.
+            tied = np.flatnonzero(similarities[user] >= least[user])
+            rows[user] = tied[np.lexsort((tied, -similarities[user, tied]))[:width]]
+            values[user] = similarities[user, rows[user]]
         order = np.lexsort((rows, -values), axis=1)
         rows = np.take_along_axis(rows, order, axis=1)
         values = np.take_along_axis(values, order, axis=1)

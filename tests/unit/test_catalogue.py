@@ -1,0 +1,159 @@
+"""Step 7: the shelf. What is on it, what is nearest, what sells."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from model.catalogue import Catalogue
+from tests.shop import AT, shelved
+
+D = 8
+DAY = 86_400_000
+
+
+def unit(seed: int, count: int) -> "np.ndarray[tuple[int, int], np.dtype[np.float16]]":
+    vectors = np.random.default_rng(seed).normal(size=(count, D))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+
+
+def filled(count: int, **told: object) -> Catalogue:
+    catalogue = Catalogue(D, capacity=4)
+    catalogue.apply([(f"i{n:04d}", shelved(f"i{n:04d}", vector, **told)) for n, vector in enumerate(unit(1, count))])
+    return catalogue
+
+
+def names(catalogue: Catalogue, rows: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> list[str]:
+    return [catalogue.item_id(int(row)) for row in rows]
+
+
+def test_nearest_is_what_sorting_all_cosines_gives() -> None:
+    catalogue, interests = filled(300), unit(2, 20).astype(np.float32)
+    found = catalogue.nearest(interests, 15)
+    for interest, rows in zip(interests, found, strict=True):
+        told = {f"i{n:04d}": float(interest @ vector) for n, vector in enumerate(unit(1, 300).astype(np.float32))}
+        assert names(catalogue, rows) == sorted(told, key=lambda item_id: -told[item_id])[:15]
+
+
+def test_equal_cosines_go_to_the_lower_row() -> None:
+    catalogue = Catalogue(D)
+    same = unit(1, 1)[0]
+    catalogue.apply([(name, shelved(name, same)) for name in "dcba"])
+    assert names(catalogue, catalogue.nearest(same.astype(np.float32)[None], 3)[0]) == ["d", "c", "b"]
+
+
+def test_hidden_items_do_not_come_and_leave_their_places_to_others() -> None:
+    catalogue, interests = filled(50), unit(2, 2).astype(np.float32)
+    first, second = catalogue.nearest(interests, 5)
+    hidden = catalogue.nearest(interests, 5, (np.array([0, 0]), first[:2]))
+    assert list(hidden[0][:3]) == list(first[2:])
+    assert list(hidden[1]) == list(second)
+
+
+def test_where_there_are_fewer_items_than_asked_for_the_rest_is_minus_one() -> None:
+    catalogue = filled(3)
+    catalogue.apply([("i0001", shelved("i0001", unit(1, 3)[1], available=False))])
+    assert (catalogue.nearest(unit(2, 1).astype(np.float32), 5)[0] >= 0).tolist() == [True, True, False, False, False]
+    assert Catalogue(D).nearest(unit(2, 1).astype(np.float32), 2).tolist() == [[-1, -1]]
+
+
+def test_a_tombstone_takes_off_and_its_row_is_used_again() -> None:
+    catalogue = filled(5)
+    row = catalogue.row("i0002")
+    catalogue.apply([("i0002", None), ("never there", None)])
+    assert catalogue.row("i0002") is None
+    assert "i0002" not in catalogue
+    assert len(catalogue) == 4
+    assert catalogue.popular(10).tolist().count(row) == 0
+    catalogue.apply([("new", shelved("new", unit(3, 1)[0]))])
+    assert catalogue.row("new") == row
+
+
+def test_an_item_comes_back_as_it_was_applied() -> None:
+    catalogue = Catalogue(D)
+    told = shelved("a", unit(1, 1)[0], title="A", category="c", price=3.5, counts={"click": (2.0, AT)})
+    catalogue.apply([("a", told)])
+    found = catalogue.get("a")
+    assert found is not None
+    assert found._replace(vector=None) == told._replace(vector=None)  # type: ignore[arg-type]
+    assert found.vector.tobytes() == told.vector.tobytes()
+    assert catalogue.get("b") is None
+
+
+@pytest.mark.parametrize("vector", [[0.5] * (D + 1), [float("nan")] * D, [float("inf")] * D])
+def test_a_vector_of_another_space_or_without_a_value_is_refused(vector: list[float]) -> None:
+    with pytest.raises(ValueError, match="'a'"):
+        Catalogue(D).apply([("a", shelved("a", vector))])
+
+
+def test_the_last_word_on_an_item_counts() -> None:
+    catalogue = filled(2)
+    catalogue.apply([("a", shelved("a", unit(4, 1)[0])), ("a", None), ("a", shelved("a", unit(5, 1)[0], price=2.0))])
+    found = catalogue.get("a")
+    assert found is not None
+    assert found.price == 2.0
+    assert len(catalogue) == 3
+
+
+def test_what_sells_comes_best_first_and_the_same_whatever_the_order_of_arrival() -> None:
+    items = [shelved(f"i{n}", unit(1, 1)[0], counts={"click": (float(n // 10), AT)}) for n in range(60)]
+    one, other = Catalogue(D), Catalogue(D)
+    one.apply([(item.item_id, item) for item in items])
+    other.apply([(item.item_id, item) for item in reversed(items)])
+    assert names(one, one.popular(25)) == names(other, other.popular(25))
+    assert {name[1] for name in names(one, one.popular(10))} == {"5"}
+
+
+def test_popularity_halves_with_event_time_and_knows_no_clock() -> None:
+    catalogue = Catalogue(D, half_life_ms=DAY)
+    vector = unit(1, 1)[0]
+    catalogue.apply(
+        [
+            ("old", shelved("old", vector, counts={"click": (8.0, AT - 3 * DAY)})),
+            ("new", shelved("new", vector, counts={"click": (1.0, AT)})),
+            ("hot", shelved("hot", vector, counts={"click": (3.0, AT)})),
+            ("none", shelved("none", vector)),
+        ]
+    )
+    told = {name: float(catalogue.popularity[catalogue.row(name)]) for name in ("old", "new", "hot", "none")}
+    assert told["old"] == pytest.approx(told["new"], rel=1e-5)
+    assert told["hot"] == 1.0
+    assert told["new"] == pytest.approx(np.log(2) / np.log(4), rel=1e-5)
+    assert told["none"] == 0.0
+
+
+def test_returns_take_purchases_back() -> None:
+    catalogue = Catalogue(D)
+    counts = {"purchase": (2.0, AT), "return": (2.0, AT)}
+    catalogue.apply([("a", shelved("a", unit(1, 1)[0], counts=counts))])
+    assert catalogue.popularity[catalogue.row("a")] == 0.0
+
+
+def test_a_watched_array_follows_the_shelf() -> None:
+    catalogue = filled(2)
+    rows = catalogue.watch(["i0001", "later", "never"])
+    assert rows.tolist() == [catalogue.row("i0001"), -1, -1]
+    catalogue.apply([("later", shelved("later", unit(1, 1)[0])), ("i0001", None)])
+    assert rows.tolist() == [-1, catalogue.row("later"), -1]
+
+
+def test_a_follower_may_apply_while_another_thread_searches() -> None:
+    catalogue = filled(50)
+    faults: list[BaseException] = []
+
+    def follow() -> None:
+        try:
+            for seed in range(40):
+                catalogue.apply([(f"n{seed}-{n}", shelved(f"n{seed}-{n}", v)) for n, v in enumerate(unit(seed, 20))])
+        except BaseException as error:
+            faults.append(error)
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    while thread.is_alive():
+        with catalogue.lock:
+            rows = catalogue.nearest(unit(2, 3).astype(np.float32), 10)
+            assert all(catalogue.item_id(int(row)) for row in rows.reshape(-1))
+    thread.join()
+    assert not faults
+    assert len(catalogue) == 850
