@@ -88,7 +88,7 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
     found = _topics(settings, bundle, admin)
     partitions = found[settings.events[0]].partitions
     rejected_bytes = int(found[topics.REJECTED].config.get("max.message.bytes", KAFKA_RECORD_BYTES))
-    guarantee, why = _guarantee(settings, admin)
+    guarantee, why = _guarantee(settings)
     exact = guarantee == "exactly_once"
     metrics = Metrics()
 
@@ -185,18 +185,18 @@ def _topics(settings: Settings, bundle: Bundle, admin: AdminClient) -> dict[str,
     return found
 
 
-def _guarantee(settings: Settings, admin: AdminClient) -> tuple[str, str]:
+def _guarantee(settings: Settings) -> tuple[str, str]:
     """The guarantee that holds, and why."""
     if settings.guarantee == "at_least_once":
         return "at_least_once", "as set"
-    if isolates(settings, admin, topics.COUNTS):
+    if isolates(settings, topics.COUNTS):
         return "exactly_once", "as set" if settings.guarantee == "exactly_once" else "the broker isolates transactions"
     if settings.guarantee == "exactly_once":
         raise NotAllowed(
-            "exactly once is impossible: this broker shows a transaction's records before they are committed",
+            "exactly once is impossible: this broker shows the records of aborted transactions",
             "use Apache Kafka, or --guarantee at_least_once",
         )
-    return "at_least_once", "the broker shows records of open transactions"
+    return "at_least_once", "the broker shows aborted records"
 
 
 def _protocol(settings: Settings, admin: AdminClient) -> str:

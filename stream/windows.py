@@ -160,6 +160,10 @@ class Windows:
                     held = Held()
                 elif offset <= held.offsets.get(topic, -1):
                     taken.repeated += 1
+                    if held.shown is None:
+                        # Without transactions a worker may die between the window and the list: then only this repeat
+                        # tells that the list is still owed.
+                        changed[number, event.user_id] = held, Trigger(event.event_id, topic, number, offset)
                     continue
                 window = held.window.push(line, lines, age_ms)
             except EventError as error:
