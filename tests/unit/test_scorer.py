@@ -1,0 +1,36 @@
+"""Step 8: a score is its parts, and nothing else."""
+
+import numpy as np
+import pytest
+
+from model.scorer import FEATURES, Scorer
+from model.training.graphs import Weights
+from tests.shop import make_bundle
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+    weights = Weights(directed=2.0, symmetric=0.5, popularity=0.8)
+    return Scorer(make_bundle(tmp_path_factory.mktemp("bundle"), weights=weights))
+
+
+def test_a_score_is_cosine_and_co_occurrence_and_a_fading_prior(scorer: Scorer) -> None:
+    dice = np.random.default_rng(0)
+    users, variants, candidates, dim = 70, 3, 4, 6  # More users than the tower takes at once.
+    interests = dice.normal(size=(users, variants, dim)).astype(np.float32)
+    shelf = dice.normal(size=(9, dim)).astype(np.float32)
+    rows = dice.integers(0, 9, (users, candidates))
+    told = dice.uniform(0, 3, (users, variants, candidates, len(FEATURES))).astype(np.float32)
+    scores = scorer(interests, shelf, rows, told)
+    assert scores.shape == (users, variants, candidates)
+    for user in (0, 31, 32, 69):
+        for variant in range(variants):
+            for place in range(candidates):
+                directed, symmetric, popularity, events = told[user, variant, place]
+                expected = interests[user, variant] @ shelf[rows[user, place]]
+                expected += 2.0 * directed + 0.5 * symmetric + 0.8 * popularity / (1 + events)
+                assert scores[user, variant, place] == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_features_order_is_part_of_a_bundles_contract() -> None:
+    assert FEATURES == ("directed", "symmetric", "popularity", "events")

@@ -1,0 +1,69 @@
+"""A device that is not there is refused, never replaced."""
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper
+
+from model.session import DeviceError, Session, Tower, providers
+
+
+def doubling() -> bytes:
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "x"], ["y"])],
+        "doubling",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["B"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["B"])],
+    )
+    model: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    told: bytes = model.SerializeToString()
+    return told
+
+
+def gpu() -> bool:
+    try:
+        Session(doubling(), "cuda")
+    except DeviceError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("device", ["", "gpu", "CPU", "cuda:", "cuda:-1", "cuda:1000", "cpu:0", "cuda:0 "])
+def test_a_device_without_meaning_is_refused(device: str) -> None:
+    with pytest.raises(DeviceError, match="cuda:1"):
+        providers(device)
+
+
+def test_the_cpu_is_there() -> None:
+    session = Session(doubling())
+    assert session.provider == "CPUExecutionProvider"
+    assert session.run(["y"], {"x": np.ones(3, np.float32)})[0].tolist() == [2, 2, 2]
+
+
+def test_a_gpu_that_is_not_there_is_refused_with_the_remedy() -> None:
+    if gpu():
+        pytest.skip("this machine has a GPU: the refusal cannot be seen here")
+    for device in ("cuda", "cuda:7"):
+        with pytest.raises(DeviceError, match="device = cpu"):
+            Session(doubling(), device)
+
+
+def test_a_gpu_that_is_there_is_used() -> None:
+    if "CUDAExecutionProvider" not in ort.get_available_providers() or not gpu():
+        pytest.skip("no GPU on this machine")
+    assert Session(doubling(), "cuda").provider == "CUDAExecutionProvider"
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_tower_takes_users_in_parts_and_gives_them_in_order(threads: int) -> None:
+    x = np.arange(100, dtype=np.float32)
+    parts = Tower(doubling(), "cpu", threads).run(["y"], lambda users: {"x": x[users]}, len(x))
+    assert np.concatenate([part for (part,) in parts]).tolist() == (2 * x).tolist()
+    assert len(parts) == 4
+
+
+def test_an_input_that_does_not_fit_is_an_error_in_every_thread() -> None:
+    tower = Tower(doubling(), "cpu", 2)
+    with pytest.raises(Exception, match="x"):
+        tower.run(["y"], lambda users: {"x": np.zeros((2, 2), np.float32)}, 100)
