@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 from model.event import Reason
@@ -109,10 +110,21 @@ def test_the_last_word_of_the_changelog_counts_and_a_tombstone_is_one() -> None:
 
 def test_a_repeated_offset_changes_nothing() -> None:
     world = World()
-    world.run(batch(event(0), event(1)))
+    held = world.run(batch(event(0), event(1))).changed[0, "u"][0]
+    held.shown = (), np.zeros(1, np.float16)  # Its list has been published.
     taken = world.run(batch(event(0), event(1)))
     assert (taken.repeated, taken.changed, taken.accepted) == (2, {}, [])
     assert list(taken.records()) == []
+
+
+def test_a_repeat_brings_the_list_that_a_dead_worker_may_still_owe() -> None:
+    old, new = World(), World()
+    old.run(batch(event(0), event(1)))
+    new.changelog = old.changelog
+    taken = new.run(batch(event(0), event(1)))
+    assert (taken.repeated, taken.accepted) == (2, [])
+    assert taken.changed[0, "u"][1].event_id == "clicks@1"
+    assert [record.value for record in taken.records()] == [old.changelog[-1][1][1]]
 
 
 def test_offsets_of_other_topics_do_not_hide_an_event() -> None:
