@@ -61,7 +61,8 @@ class Turns:
             self._again(batches, reason)
         else:
             self._aborts = 0
-            committed()
+            with self._metrics.timed(self.lane.name, "tell"):
+                committed()
 
     def _again(self, batches: Sequence[Batch], reason: Aborted) -> None:
         self._aborts += 1
@@ -126,7 +127,8 @@ class Behaviour(Turns):
             for batch in batches:
                 self._windows.take_in(batch, now_ms, taken)
             self._windows.sweep({batch.partition for batch in batches}, taken)
-        records = [*taken.records(), *taken.rejected]
+        with timed("behaviour", "write"):
+            records = [*taken.records(), *taken.rejected]
         lists: list[Advice] = []
         if self._recommender is not None and taken.changed:
             with timed("behaviour", "recommend"):  # 5 encode, 6 understand, 7 retrieve, 8 score

@@ -26,7 +26,7 @@ class Batcher:
     Args:
         lane: what waits.
         shares: what a micro-batch takes; topics in none are never taken.
-        wait_ms: least time from the end of one micro-batch to the start of the next.
+        wait_ms: least time from the end of one micro-batch to the start of the next, unless that is full already.
         clock: seconds, monotonic.
     """
 
@@ -35,6 +35,7 @@ class Batcher:
     ) -> None:
         self._lane, self._wait_s, self._clock = lane, wait_ms / 1000, clock
         self._due = dict.fromkeys(shares, clock())
+        self._full = sum(share.most for share in shares)
         self._ended = clock() - self._wait_s
         self._woken = asyncio.Event()
         self._free = asyncio.Event()
@@ -49,7 +50,8 @@ class Batcher:
     async def next(self) -> list[Batch]:
         """The next micro-batch, never empty, once the one before has ended."""
         await self._free.wait()
-        await asyncio.sleep(max(self._ended + self._wait_s - self._clock(), 0.0))
+        if self._lane.waiting < self._full:  # A full one takes longer to work on than `wait_ms`: that keeps them apart.
+            await asyncio.sleep(max(self._ended + self._wait_s - self._clock(), 0.0))
         while True:
             self._woken.clear()
             if batches := self._take():

@@ -43,6 +43,7 @@ class Worker:
         self.port = free_port()
         told = {"bootstrap": bootstrap, "web_port": self.port, "web_host": "127.0.0.1", "replica": name, **settings}
         environment = {**os.environ, **{f"FIRSTCLICK_{key.upper()}": str(value) for key, value in told.items()}}
+        self.start_cpu_s = 0.0
         self._said = tempfile.TemporaryFile("w+b")
         command = [sys.executable, "-m", "tests.bench.worker", *([] if model else ["--no-model"]), *os.environ.get("BENCHARGS","").split()]
         self.process = subprocess.Popen(
@@ -72,6 +73,7 @@ class Worker:
     def await_ready(self) -> None:
         """Until the catalogue is read and the group joined."""
         eventually(lambda: self.page("readyz"), START_S, self.said)
+        self.start_cpu_s = float(self.samples()["cpu_s"])
 
     def samples(self) -> dict[str, Any]:
         """Every sample so far: steps, batches, CPU seconds, MiB."""

@@ -7,7 +7,7 @@ All events are in Kafka before the worker starts: seconds run from its first mic
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ def without_model(fleet: Fleet, sent: Sequence[Sent]) -> dict[str, Any]:
     fleet.send("clicks", sent)
     with fleet.worker(model=False) as worker:
         fleet.await_done("clicks", timeout_s=LIMIT_S, workers=[worker])
-        told = rates(worker.samples(), len(sent))
+        told = rates(worker, len(sent))
     told["lines_checked"] = answers.check_windows(sent, fleet.newest(topics.WINDOWS), fleet.bundle.lines)
     return told
 
@@ -40,7 +40,7 @@ def whole_line(fleet: Fleet, sent: Sequence[Sent], shelf: Catalogue, topic: str)
     fleet.send(topic, sent)
     with fleet.worker() as worker:
         fleet.await_done(topic, timeout_s=LIMIT_S, workers=[worker])
-        told = rates(worker.samples(), len(sent))
+        told = rates(worker, len(sent))
     told["lines_checked"] = answers.check_windows(sent, fleet.newest(topics.WINDOWS), fleet.bundle.lines)
     users = sorted({each.key for each in sent})
     ids = {str(item["item_id"]) for item in shelf.items}
@@ -49,8 +49,10 @@ def whole_line(fleet: Fleet, sent: Sequence[Sent], shelf: Catalogue, topic: str)
     return told
 
 
-def rates(samples: Mapping[str, Any], events: int) -> dict[str, Any]:
+def rates(worker: Worker, events: int) -> dict[str, Any]:
     """Events per second, and where the seconds went."""
+    samples = worker.samples()
+    cpu_s = samples["cpu_s"] - worker.start_cpu_s
     batches = samples["batch_events"]["behaviour"]
     steps = {name.partition(".")[2]: rows for name, rows in samples["steps"].items() if name.startswith("behaviour.")}
     first, last = batches[0][0], steps["commit"][-1][0]
@@ -68,7 +70,7 @@ def rates(samples: Mapping[str, Any], events: int) -> dict[str, Any]:
         "users_per_batch": round(float(np.mean([count for _, count in samples["batch_users"]["behaviour"]])), 1),
         "steps": {name: spread(value for _, value in rows) for name, rows in steps.items()},
         "share_of_seconds": shares,
-        "worker_cpu_s": round(samples["cpu_s"], 2),
+        "cpu_us_per_event": round(cpu_s / events * 1e6, 1),
         "worker_memory_mib": round(samples["memory_mib"]),
     }
 

@@ -87,6 +87,15 @@ async def test_the_wait_counts_from_the_end_so_that_a_long_one_is_not_followed_a
     await world.nothing_comes()
 
 
+async def test_a_full_one_does_not_wait() -> None:
+    world = World(Share(("items", "counts"), 2))
+    world.offer("items", 0)
+    await world.next()
+    world.batcher.ended()
+    world.offer("items", 1, 2)
+    assert await world.next() == [("items", 0, [1, 2])]
+
+
 async def test_each_share_takes_its_most() -> None:
     world = World(Share(("items",), 2), Share(("counts",), 3), wait_ms=0)
     world.offer("items", *range(5))
