@@ -23,6 +23,7 @@ from model.encoder import Encoder
 from stream import topics
 from stream.agents import Behaviour, Shelving, Turns
 from stream.batcher import Batcher, Share
+from stream.collector import calm
 from stream.errors import NotAllowed, Unreachable
 from stream.follower import Follower, Pair, ends, read_to_end
 from stream.intake import Intake, Lane
@@ -387,6 +388,7 @@ def run(settings: Settings) -> int:
         faust_app(parts), loglevel=settings.log_level.upper(), redirect_stdouts=False, daemon=True, quiet=True
     )
     log.info("%s: %s (%s), model %s", settings.replica_name, parts.guarantee, parts.why, parts.bundle.model)
+    calm()
     try:
         worker.execute_from_commandline()
     except SystemExit as end:

@@ -45,7 +45,7 @@ class Worker:
         environment = {**os.environ, **{f"FIRSTCLICK_{key.upper()}": str(value) for key, value in told.items()}}
         self.start_cpu_s = 0.0
         self._said = tempfile.TemporaryFile("w+b")
-        command = [sys.executable, "-m", "tests.bench.worker", *([] if model else ["--no-model"]), *os.environ.get("BENCHARGS","").split()]
+        command = [sys.executable, "-m", "tests.bench.worker", *([] if model else ["--no-model"])]
         self.process = subprocess.Popen(
             dies_with_parent(command), env=environment, stdin=subprocess.DEVNULL, stdout=self._said, stderr=self._said
         )
@@ -235,4 +235,8 @@ def spread(seconds: Iterable[float]) -> Mapping[str, float]:
     if not ordered:
         return {}
     ranks = {f"p{q}_ms": ordered[min(len(ordered) - 1, len(ordered) * q // 100)] * 1000 for q in (50, 95, 99)}
-    return {**{name: round(value, 3) for name, value in ranks.items()}, "n": len(ordered), "sum_s": round(sum(ordered), 3)}
+    return {
+        **{name: round(value, 3) for name, value in ranks.items()},
+        "n": len(ordered),
+        "sum_s": round(sum(ordered), 3),
+    }

@@ -113,5 +113,8 @@ def review_texts(data: Path | None, shelf: Catalogue, count: int) -> tuple[str, 
         return "Amazon Reviews 2023", texts[:count]
     draw = random.Random(10)
     words = [str(item["title"]) for item in shelf.items]
-    made = (f"Bought {draw.choice(words)} instead of {draw.choice(words)}, day {n}: would do so again." for n in range(count))
+    made = (
+        f"Bought {draw.choice(words)} instead of {draw.choice(words)}, day {n}: would do so again."
+        for n in range(count)
+    )
     return "made of titles", list(made)

@@ -8,7 +8,16 @@ from pathlib import Path
 
 from confluent_kafka import libversion
 
-PACKAGES = ("confluent-kafka", "faust-streaming", "aiokafka", "numpy", "orjson", "onnxruntime-gpu", "onnxruntime", "tokenizers")
+PACKAGES = (
+    "confluent-kafka",
+    "faust-streaming",
+    "aiokafka",
+    "numpy",
+    "orjson",
+    "onnxruntime-gpu",
+    "onnxruntime",
+    "tokenizers",
+)
 
 
 def machine() -> dict[str, object]:

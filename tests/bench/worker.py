@@ -46,7 +46,7 @@ def keep(parts: Parts) -> dict[str, dict[str, list[tuple[float, float]]]]:
 def main() -> None:
     parts = build(Settings.load(None), model="--no-model" not in sys.argv)
     kept = keep(parts)
-    if "--gc" not in sys.argv: calm()
+    calm()
     app = faust_app(parts)
 
     @app.page("/samples")
