@@ -32,7 +32,7 @@ def firstclick(ctx: click.Context, debug: bool) -> None:
     ctx.ensure_object(dict)["debug"] = debug
 
 
-@firstclick.command()
+@firstclick.command(short_help="Run the embedded broker.")
 @click.option("--port", default=9092, show_default=True, type=click.IntRange(0, 65535), help="0 picks a free one.")
 def broker(port: int) -> int:
     """Run the embedded broker in the foreground: in memory, for this machine, at least once. Ctrl-C ends it."""
@@ -42,7 +42,7 @@ def broker(port: int) -> int:
     return Exit.DONE
 
 
-@firstclick.command()
+@firstclick.command(short_help="Check or create all topics.")
 @kafka_options
 @click.option("--apply", "change", is_flag=True, help="Create what is missing and set what differs. Else only tell.")
 @click.option(
@@ -90,7 +90,7 @@ def topics(
     return Exit.DONE
 
 
-@firstclick.command()
+@firstclick.command(short_help="Feed a log to a topic.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
 @kafka_options
 @click.option("--to", "topic", required=True, metavar="TOPIC", help="events, items, or any topic.")
@@ -197,16 +197,18 @@ def model_init(
     return Exit.DONE
 
 
-@firstclick.command()
+@firstclick.command(short_help="Watch a real shop's lists change with every event.")
 @click.option("--seconds", type=click.FloatRange(min=1), help="End by itself after so long.  [default: at Ctrl-C]")
 @click.option("--plain", is_flag=True, help="Lines instead of a screen; the last is one JSON object.")
 @click.option("--rate", default=12.0, show_default=True, type=click.FloatRange(0.1, 10_000), help="Events a second.")
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="Of the embedded broker.  [default: a free one]")
-def demo(seconds: float | None, plain: bool, rate: float, port: int) -> int:
+@click.option("--bundle", type=click.Path(path_type=Path), envvar="FIRSTCLICK_BUNDLE", help="The worker's model.")
+def demo(seconds: float | None, plain: bool, rate: float, port: int, bundle: Path | None) -> int:
     """A real shop and its shoppers on the embedded broker: watch lists change with every event."""
+    from model.bundle import DEFAULT_BUNDLE
     from stream.demo.run import run
 
-    return run(seconds=seconds, plain=plain or not sys.stdout.isatty(), rate=rate, port=port)
+    return run(bundle or DEFAULT_BUNDLE, seconds=seconds, plain=plain or not sys.stdout.isatty(), rate=rate, port=port)
 
 
 @firstclick.command(cls=SettingsCommand)

@@ -3,6 +3,7 @@
 Knows nothing of records. Asks the broker and compares; what a broker does not tell is said, never assumed.
 """
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,7 @@ PARTITIONS = 4
 REPLICATION = 3  # What exactly-once is promised for, with MIN_ISR; fewer brokers get fewer copies.
 MIN_ISR = 2
 ASK_S = 10.0  # A healthy broker answers in milliseconds; its controller may take seconds to elect a leader.
+ASK_AGAIN_S = 0.05
 REJECTED_BYTES = 2 * 1024 * 1024  # Brokers take 1 MiB by default: an input at that limit plus headers must fit.
 DAY_MS = 86_400_000
 
@@ -237,35 +239,49 @@ def apply(admin: Any, wanted: Sequence[TopicShape]) -> list[Difference]:
         NotAllowed: something differs that no call can put right. Where that is a partition count, nothing has been
             changed: new topics would have a count that the old ones have not. Else everything else has been applied.
     """
-    found, brokers = look(admin, [shape.name for shape in wanted])
-    differences = compare(wanted, found, brokers)
-    torn = [str(d) for d in differences if d.what == "partitions" and not d.fixable]
-    if torn:
-        raise NotAllowed("nothing was changed: " + "; ".join(torn))
-    settled = {shape.name: shape for shape in settle(wanted, found)}
-    copies = min(REPLICATION, brokers)
-    missing = [_with_isr(settled[d.topic], copies) for d in differences if d.what == "missing"]
-    if missing:
-        made = admin.create_topics(
-            [NewTopic(s.name, s.partitions, copies, config=dict(s.config)) for s in missing], operation_timeout=ASK_S
-        )
-        for future in made.values():
-            try:
-                future.result(timeout=2 * ASK_S)
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # Another operator was faster.
-                    raise
-    grown = [
-        NewPartitions(d.topic, settled[d.topic].partitions) for d in differences if d.fixable and d.what == "partitions"
-    ]
-    if grown:
-        for future in admin.create_partitions(grown, operation_timeout=ASK_S).values():
-            future.result(timeout=2 * ASK_S)
-    _set([d for d in differences if d.fixable and d.what not in ("missing", "partitions")], admin)
-    left = [str(d) for d in differences if not d.fixable and d.what != "untold"]
+    done: dict[tuple[str, str], Difference] = {}
+    deadline = time.monotonic() + 2 * ASK_S
+    while True:
+        found, brokers = look(admin, [shape.name for shape in wanted])
+        differences = compare(wanted, found, brokers)
+        torn = [str(d) for d in differences if d.what == "partitions" and not d.fixable]
+        if torn:
+            raise NotAllowed("nothing was changed: " + "; ".join(torn))
+        fixable = [d for d in differences if d.fixable]
+        if not fixable:
+            break
+        if time.monotonic() > deadline:
+            raise NotAllowed(f"accepted, and not to be seen after {2 * ASK_S:.0f} s: {'; '.join(map(str, fixable))}")
+        # Brokers show a change some milliseconds after the controller has made it, and another operator may be at work:
+        # so the rounds go on until nothing is left to be done, and each does only what is still to be seen.
+        done |= {(d.topic, d.what): d for d in fixable}
+        _round(admin, {shape.name: shape for shape in settle(wanted, found)}, fixable, min(REPLICATION, brokers))
+        admin.poll(ASK_AGAIN_S)
+    left = [str(d) for d in differences if d.what != "untold"]
     if left:
         raise NotAllowed("left as they are: " + "; ".join(left))
-    return [d for d in differences if d.fixable]
+    return list(done.values())
+
+
+def _round(admin: Any, settled: Mapping[str, TopicShape], differences: Sequence[Difference], copies: int) -> None:
+    missing = [_with_isr(settled[d.topic], copies) for d in differences if d.what == "missing"]
+    if missing:
+        made = [NewTopic(s.name, s.partitions, copies, config=dict(s.config)) for s in missing]
+        _accept(admin.create_topics(made, operation_timeout=ASK_S), KafkaError.TOPIC_ALREADY_EXISTS)
+    grown = [NewPartitions(d.topic, settled[d.topic].partitions) for d in differences if d.what == "partitions"]
+    if grown:
+        _accept(admin.create_partitions(grown, operation_timeout=ASK_S), KafkaError.INVALID_PARTITIONS)
+    _set([d for d in differences if d.what not in ("missing", "partitions")], admin)
+
+
+def _accept(futures: Mapping[str, Any], already: int) -> None:
+    """Waits for all; `already` is the code of what was done before and is not to be seen yet."""
+    for future in futures.values():
+        try:
+            future.result(timeout=2 * ASK_S)
+        except KafkaException as error:
+            if error.args[0].code() != already:
+                raise
 
 
 def _set(differences: Sequence[Difference], admin: Any) -> None:

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ import orjson
 from confluent_kafka import KafkaError, Producer
 from confluent_kafka.admin import AdminClient
 
-from model.bundle import DEFAULT_BUNDLE, Bundle
+from model.bundle import Bundle
 from stream import topics
 from stream.demo import shoppers
 from stream.demo.board import Board
@@ -73,10 +74,11 @@ class Sender:
             raise Unreachable(f"the embedded broker took a record not: {self._failed.str()}")
 
 
-def run(*, seconds: float | None, plain: bool, rate: float, port: int) -> int:
+def run(bundle: Path, *, seconds: float | None, plain: bool, rate: float, port: int) -> int:
     """The demo.
 
     Args:
+        bundle: folder of the worker's model.
         seconds: ends by itself after so long; None: at Ctrl-C, or when the shoppers' year is over.
         plain: lines instead of a screen; the last one is a JSON object.
         rate: events a second.
@@ -88,7 +90,7 @@ def run(*, seconds: float | None, plain: bool, rate: float, port: int) -> int:
 
     with _sigterm_is_ctrl_c():
         try:
-            board, took_s = _show(seconds, plain, rate, port, say)
+            board, took_s = _show(bundle, seconds, plain, rate, port, say)
         except KeyboardInterrupt:  # While it was still starting.
             say("stopped")
             return Exit.INTERRUPTED if plain else Exit.DONE
@@ -100,14 +102,14 @@ def run(*, seconds: float | None, plain: bool, rate: float, port: int) -> int:
 
 
 def _show(
-    seconds: float | None, plain: bool, rate: float, port: int, say: Callable[[str], None]
+    bundle: Path, seconds: float | None, plain: bool, rate: float, port: int, say: Callable[[str], None]
 ) -> tuple[Board, float]:
     folder = source()
-    model = Bundle.load(DEFAULT_BUNDLE).model
+    model = Bundle.load(bundle).model
     with EmbeddedBroker(port) as broker:
         say(f"embedded broker: {broker.bootstrap}   (kcat -C -b {broker.bootstrap} -t {topics.RECOMMENDATIONS})")
         topics.apply(AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 2}), topics.shapes(model))
-        options = ("--guarantee", "at_least_once", "--bundle", str(DEFAULT_BUNDLE))
+        options = ("--guarantee", "at_least_once", "--bundle", str(bundle))
         with WorkerProcess(broker.bootstrap, options) as worker, Sender(broker.bootstrap) as sender:
             shop = load_shop(folder)  # While the worker starts.
             say(f"the shop: {len(shop.products)} items of a real grocery (dunnhumby, The Complete Journey)")

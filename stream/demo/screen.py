@@ -16,6 +16,7 @@ from stream.demo.board import Board, Listed, Row, Watched
 
 FRAMES = 8  # A second. A frame costs some 15 ms of the one Python that also reads the lists.
 ROWS = 8
+WIDE = 64  # Columns of a panel from which a reason fits beside its item.
 ROWS_PLAIN = 3
 PLAIN_EVERY_S = 3.0  # At most one list of each watched user in so long: a watchable pace for lines, too.
 
@@ -91,7 +92,7 @@ class Screen:
             "" if p50 is None else f"; event to list p50 {p50:.0f} ms, p99 {p99:.0f} ms",
         )
         foot = Text(f"kcat -C -b {self._bootstrap} -t recommendations     Ctrl-C ends", style="dim")
-        width = max(48, (self._console.width - 1) // 2)
+        width = (self._console.width - 1) // 2
         panels = Columns([_panel(user, width) for user in board.watched.values()], width=width, padding=0)
         return Group(head, panels, foot)
 
@@ -100,11 +101,16 @@ def _panel(user: Watched, width: int) -> Panel:
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(width=1)
     table.add_column(ratio=1, no_wrap=True)
-    table.add_column(ratio=1, no_wrap=True, style="dim")
+    if width >= WIDE:
+        table.add_column(ratio=1, no_wrap=True, style="dim")
     listed = user.last
-    if listed is not None:
-        for row in listed.rows[:ROWS]:
-            table.add_row(_moved(row), row.title, row.because and f"because {row.because}")
+    for row in listed.rows[:ROWS] if listed is not None else ():
+        because = Text(f"because {row.because}" if row.because else "", style="dim")
+        if width >= WIDE:
+            table.add_row(_moved(row), row.title, because)
+        elif row.rank <= ROWS // 2:  # Half the items, each with its reason on a line of its own.
+            table.add_row(_moved(row), row.title)
+            table.add_row("", because)
     said = "waiting" if listed is None else listed.stage
     took = "" if listed is None or listed.ms is None else f", {listed.ms:.0f} ms"
     acts = Text("\n".join(f"· {act}" for act in user.acts) or "· nothing yet", style="cyan", no_wrap=True)

@@ -22,9 +22,9 @@ def done(value: Any = None) -> "Future[Any]":
     return future
 
 
-def broken() -> "Future[Any]":
+def broken(code: int = KafkaError._UNSUPPORTED_FEATURE) -> "Future[Any]":
     future: Future[Any] = Future()
-    future.set_exception(KafkaException(KafkaError(KafkaError._UNSUPPORTED_FEATURE)))
+    future.set_exception(KafkaException(KafkaError(code)))
     return future
 
 
@@ -37,12 +37,17 @@ class FakeTopic:
 
 @dataclass
 class FakeAdmin:
-    """A cluster as its admin client shows it; `changes` are the calls that change something."""
+    """A cluster as its admin client shows it; `changes` are the calls that change something, `hidden` topics that its
+    brokers do not show yet."""
 
     brokers: int = 1
     tells_configs: bool = True
     topics: dict[str, FakeTopic] = field(default_factory=dict)
     changes: list[str] = field(default_factory=list)
+    hidden: set[str] = field(default_factory=set)
+
+    def poll(self, seconds: float) -> None:
+        self.hidden.clear()
 
     def list_topics(self, timeout: float) -> Any:
         def shown(topic: FakeTopic) -> Any:
@@ -50,7 +55,8 @@ class FakeAdmin:
             return SimpleNamespace(error=None, partitions=dict.fromkeys(range(topic.partitions), part))
 
         brokers = dict.fromkeys(range(self.brokers))
-        return SimpleNamespace(topics={name: shown(topic) for name, topic in self.topics.items()}, brokers=brokers)
+        seen = {name: each for name, each in self.topics.items() if name not in self.hidden}
+        return SimpleNamespace(topics={name: shown(each) for name, each in seen.items()}, brokers=brokers)
 
     def describe_configs(self, resources: Sequence[Any], request_timeout: float) -> Any:
         defaults = {"cleanup.policy": "delete", "min.insync.replicas": "1", "max.message.bytes": "1048588"}
@@ -63,9 +69,14 @@ class FakeAdmin:
 
     def create_topics(self, made: Sequence[Any], operation_timeout: float) -> Any:
         for topic in made:
+            if topic.topic in self.topics:
+                continue
             self.topics[topic.topic] = FakeTopic(topic.num_partitions, topic.replication_factor, dict(topic.config))
             self.changes.append(f"create {topic.topic}")
-        return {topic.topic: done() for topic in made}
+        already = {name for name in self.hidden}
+        return {
+            each.topic: broken(KafkaError.TOPIC_ALREADY_EXISTS) if each.topic in already else done() for each in made
+        }
 
     def create_partitions(self, grown: Sequence[Any], operation_timeout: float) -> Any:
         for each in grown:
@@ -164,6 +175,15 @@ def test_a_wrong_configuration_is_told_and_set(name: str, key: str, wrong: str, 
     assert admin.changes == [f"set {name} {key}"]
     assert admin.topics[name].config[key] == right
     assert check(admin, WANTED) == []
+
+
+def test_a_topic_that_another_made_a_moment_ago_is_put_right_once_it_is_seen() -> None:
+    admin = prepared()
+    admin.topics["items"].config["cleanup.policy"] = "delete"
+    admin.hidden = {"items"}
+    apply(admin, WANTED)
+    assert admin.changes == ["set items cleanup.policy"]
+    assert admin.topics["items"].config["cleanup.policy"] == "compact"
 
 
 def test_more_than_enough_is_enough_and_retention_is_the_operators() -> None:

@@ -1,0 +1,112 @@
+"""The command `firstclick` against a broker: topics, replay, the demo."""
+
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from model.bundle import DEFAULT_BUNDLE, Bundle, BundleError
+from stream import topics
+from stream.cli import invoke
+from stream.errors import Exit
+from stream.murmur2 import partition_of
+from tests.brokers import ApacheKafka, Broker, Embedded
+
+DEMO_S = 240.0  # 15 s on two idle cores.
+
+
+@pytest.fixture(scope="module")
+def model() -> str:
+    try:
+        return Bundle.load(DEFAULT_BUNDLE).model
+    except BundleError as error:
+        pytest.skip(f"no ready bundle, `make install` makes it: {error}")
+
+
+def test_topics_are_told_created_and_then_right(broker: Broker, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["topics", "--bootstrap", broker.bootstrap, "--partitions", "3"]
+    assert invoke(command) == Exit.BAD_INPUT
+    assert f"{topics.catalogue_topic(model)}: missing; would have 3 partitions" in capsys.readouterr().out
+    assert not {topics.WINDOWS, topics.REJECTED} & set(
+        AdminClient({"bootstrap.servers": broker.bootstrap}).list_topics().topics
+    )
+    assert invoke([*command, "--apply"]) == Exit.DONE
+    assert invoke(["topics", "--bootstrap", broker.bootstrap]) == Exit.DONE
+    assert invoke(["topics", "--bootstrap", broker.bootstrap, "--apply"]) == Exit.DONE
+    assert invoke(["topics", "--bootstrap", broker.bootstrap, "--partitions", "5", "--apply"]) == Exit.UNREACHABLE
+    assert "growing a keyed topic" in capsys.readouterr().err
+
+
+@pytest.mark.kafka
+def test_three_brokers_keep_three_copies_of_which_two_must_answer(kafka3: ApacheKafka) -> None:
+    kafka3.clear()
+    admin = AdminClient({"bootstrap.servers": kafka3.bootstrap})
+    wanted = topics.shapes("zero-shot-1", partitions=2)
+    assert len(topics.apply(admin, wanted)) == len(wanted)
+    assert topics.check(admin, wanted) == []
+    found, brokers = topics.look(admin, [topics.WINDOWS, topics.REJECTED])
+    assert brokers == 3
+    assert (found[topics.WINDOWS].replication, found[topics.WINDOWS].config["min.insync.replicas"]) == (3, "2")
+    assert found[topics.REJECTED].config["max.message.bytes"] == str(topics.REJECTED_BYTES)
+
+
+@pytest.mark.kafka
+def test_a_wrong_clean_up_policy_is_put_right(kafka_empty: ApacheKafka) -> None:
+    admin = AdminClient({"bootstrap.servers": kafka_empty.bootstrap})
+    for future in admin.create_topics([NewTopic("items", 4, 1, config={"cleanup.policy": "delete"})]).values():
+        future.result()
+    wanted = topics.shapes("zero-shot-1")
+    topics.apply(admin, wanted)
+    assert topics.check(admin, wanted) == []
+
+
+def test_a_replayed_log_stands_in_the_topic_each_user_in_the_partition_of_javas_hash(
+    broker: Broker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+    for future in admin.create_topics([NewTopic("replayed", 4, 1)]).values():
+        future.result()
+    log = tmp_path / "log.jsonl.gz"
+    lines = [b'{"user_id":"u%d","event_id":"e%d"}' % (number % 97, number) for number in range(5_000)]
+    log.write_bytes(gzip.compress(b"\n".join([*lines, b"no JSON"])))
+    assert invoke(["replay", str(log), "--bootstrap", broker.bootstrap, "--to", "replayed"]) == Exit.BAD_INPUT
+    told = orjson.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (told["delivered"], told["refused"], told["failed"], told["next_line"]) == (5_000, 1, 0, 5_002)
+    consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "check", "enable.auto.commit": False})
+    consumer.assign([TopicPartition("replayed", part, OFFSET_BEGINNING) for part in range(4)])
+    found = []
+    while len(found) < len(lines):
+        message = consumer.poll(20)
+        assert message is not None, f"only {len(found)} came"
+        assert message.error() is None
+        found.append(message.value())
+        assert message.partition() == partition_of(message.key(), 4)
+    consumer.close()
+    assert sorted(found) == sorted(lines)
+
+
+def test_a_replay_to_nowhere_says_so(broker: Broker, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if isinstance(broker, Embedded):
+        pytest.skip("the embedded broker makes a topic of every name that is asked for")
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"user_id":"u"}\n')
+    assert invoke(["replay", str(log), "--bootstrap", broker.bootstrap, "--to", "no-such-topic"]) == Exit.UNREACHABLE
+    assert "--to no-such-topic" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("model")
+def test_the_demo_runs_without_a_terminal_and_ends_by_itself() -> None:
+    command = [sys.executable, "-m", "stream.cli", "demo", "--seconds", "5", "--plain"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=DEMO_S, check=False)
+    assert ran.returncode == Exit.DONE, ran.stderr
+    told = orjson.loads(ran.stdout.splitlines()[-1])
+    assert told["rejected"] == 0
+    assert 0 < told["lists"] <= told["events"]
+    assert told["users"] > 1
+    assert 0 < told["p50_ms"] <= told["p99_ms"]
+    assert "because you bought" in ran.stdout
