@@ -26,7 +26,8 @@ from stream.batcher import Batcher, Share
 from stream.collector import calm
 from stream.errors import NotAllowed, Unreachable
 from stream.follower import Follower, Pair, ends, read_to_end
-from stream.intake import Intake, Lane
+from stream.intake import Intake
+from stream.lane import Lane
 from stream.messages import read_catalogue_record
 from stream.metrics import Metrics
 from stream.outbox import Deliveries, Outbox, Transactions, isolates

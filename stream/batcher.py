@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from stream.intake import Batch, Lane
+from stream.lane import Batch, Lane
 
 
 class Share(NamedTuple):

@@ -19,7 +19,8 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from stream.errors import NotAllowed, Unreachable
 from stream.follower import reader
-from stream.intake import Batch, Intake, Lane, offsets_of
+from stream.intake import Intake
+from stream.lane import Batch, Lane, offsets_of
 from stream.messages import Record
 from stream.settings import Settings
 

@@ -17,7 +17,7 @@ from model.popularity import add_counts
 from model.rejection import EventError, Reason
 from model.text import Line, item_text
 from stream.follower import Pair
-from stream.intake import Batch, Fetched
+from stream.lane import Batch, Fetched
 from stream.messages import (
     Record,
     Shelf,

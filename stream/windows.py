@@ -17,7 +17,7 @@ from model.text import Line, render
 from model.window import EMPTY, Window
 from stream.errors import NotAllowed
 from stream.follower import Pair, Place
-from stream.intake import Batch, Fetched
+from stream.lane import Batch, Fetched
 from stream.messages import Record, Trigger, read_window_record, rejected, window_record
 from stream.topics import WINDOWS
 

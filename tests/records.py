@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from stream.intake import Batch, Fetched
+from stream.lane import Batch, Fetched
 
 NOW_MS = 1_700_000_000_000
 Headers = list[tuple[str, bytes | None]]

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from stream.batcher import Batcher, Share
-from stream.intake import Lane
+from stream.lane import Lane
 from tests.records import offsets, plain
 
 NEVER_S = 0.05  # What waits for hours of a standing clock has not come in this time, nor would it later.

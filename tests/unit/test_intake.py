@@ -9,7 +9,8 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from stream.errors import NotAllowed, Unreachable
-from stream.intake import HIGH_BYTES, LOW_BYTES, Batch, Intake, Lane, Place, offsets_of
+from stream.intake import HIGH_BYTES, LOW_BYTES, Intake
+from stream.lane import Batch, Lane, Place, offsets_of
 from stream.settings import Settings
 from tests.eventually import eventually
 from tests.records import FakeRecord, offsets, plain

@@ -11,7 +11,7 @@ from model.encoder import Encoder
 from model.event import Kind
 from model.text import Line
 from stream.follower import Pair
-from stream.intake import Batch
+from stream.lane import Batch
 from stream.messages import Record, Shelf, read_catalogue_record
 from stream.shelf import Shelves, count_records
 from stream.topics import COUNTS, REJECTED

@@ -9,7 +9,7 @@ import pytest
 from model.event import Reason
 from stream.errors import NotAllowed
 from stream.follower import Pair, Place
-from stream.intake import Batch
+from stream.lane import Batch
 from stream.messages import Record, read_window_record
 from stream.topics import REJECTED, WINDOWS
 from stream.windows import DAY_MS, Taken, Windows
