@@ -38,7 +38,8 @@ def providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
         return ["CPUExecutionProvider"]
     if "CUDAExecutionProvider" not in ort.get_available_providers():
         raise DeviceError(f"{device}: this onnxruntime has no CUDA; install onnxruntime-gpu, or set device = cpu")
-    return [("CUDAExecutionProvider", {"device_id": match.group(1) or "0"})]
+    # TF32 would round every factor to 10 bits: the GPU is to agree with the CPU, and the encoder is small.
+    return [("CUDAExecutionProvider", {"device_id": match.group(1) or "0", "use_tf32": "0"})]
 
 
 class Session:
