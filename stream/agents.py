@@ -19,7 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from stream.intake import Batch, Intake, Lane
+from stream.intake import Intake
+from stream.lane import Batch, Lane
 from stream.messages import Record, interest, recommendation, version_of
 from stream.metrics import Metrics
 from stream.murmur2 import partition_of
@@ -38,6 +39,8 @@ ABORT_PAUSE_S = 0.1
 
 class Turns:
     """Runs a lane's micro-batches in the lane's own thread."""
+
+    abort_pause_s = ABORT_PAUSE_S
 
     def __init__(self, lane: Lane, intake: Intake, outbox: Outbox, metrics: Metrics) -> None:
         self.lane = lane
@@ -71,7 +74,8 @@ class Turns:
         if self._aborts > MOST_ABORTS:
             raise Fenced(f"{self._aborts} micro-batches in a row were aborted, the last because: {reason}") from reason
         if self._aborts > 1:
-            time.sleep(ABORT_PAUSE_S)  # The broker is moving something; asking without pause only adds to its load.
+            # The broker is moving something; asking without pause only adds to its load.
+            time.sleep(self.abort_pause_s)
         partitions = {batch.partition for batch in batches}
         self.drop(partitions)
         self._intake.rewind(self.lane, partitions)
