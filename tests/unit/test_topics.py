@@ -73,10 +73,8 @@ class FakeAdmin:
                 continue
             self.topics[topic.topic] = FakeTopic(topic.num_partitions, topic.replication_factor, dict(topic.config))
             self.changes.append(f"create {topic.topic}")
-        already = {name for name in self.hidden}
-        return {
-            each.topic: broken(KafkaError.TOPIC_ALREADY_EXISTS) if each.topic in already else done() for each in made
-        }
+        there = {name: broken(KafkaError.TOPIC_ALREADY_EXISTS) for name in self.hidden}
+        return {each.topic: there.get(each.topic) or done() for each in made}
 
     def create_partitions(self, grown: Sequence[Any], operation_timeout: float) -> Any:
         for each in grown:
