@@ -1,6 +1,6 @@
 """Advice and vectors have the same bits alone and in company; on a GPU they agree with the CPU within a tolerance.
 
-The real encoder is used where `make install` has left its bundle: the small one of the tests has no arithmetic to err in.
+The real encoder is used where `make install` has left its bundle: the small one of the tests only looks words up.
 """
 
 import random

@@ -1,0 +1,160 @@
+"""Co-occurrence: counted from a log, stored in a bundle, read back."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+from model import cooccurrence
+from model.bundle import COOCCURRENCE, Bundle, BundleError, sha256, write_manifest
+from model.cooccurrence import Cooccurrence
+from model.event import Kind
+from model.training.log import LogError, Touch, read
+from model.training.pairs import Counting, count
+from tests.shop import AT, make_bundle
+
+
+def touches(*walks: str, kind: Kind = Kind.CLICK) -> list[Touch]:
+    """One user per walk, one item per letter."""
+    return [
+        Touch(f"u{user}", item, AT + place, kind, None)
+        for user, walk in enumerate(walks)
+        for place, item in enumerate(walk)
+    ]
+
+
+def told(counted: Cooccurrence) -> dict[str, tuple[float, float]]:
+    """ "ab" -> (directed, symmetric) as CSR tells it."""
+    names = counted.item_ids
+    return {
+        names[a] + names[int(counted.indices[place])]: (
+            round(float(counted.directed[place]), 6),
+            round(float(counted.symmetric[place]), 6),
+        )
+        for a in range(len(names))
+        for place in range(counted.indptr[a], counted.indptr[a + 1])
+    }
+
+
+def test_counts_worked_out_by_hand() -> None:
+    """ab twice, ba once; a 3 times, b 3 times, c once; c comes two steps after a, one after b."""
+    counted = count(touches("abc", "ab", "ba"), Counting(lag_power=1.0, shrink=1.0))
+    assert told(counted) == {
+        "ab": (2 / 4, 3 / 4),
+        "ba": (1 / 4, 3 / 4),
+        "ac": (0.5 / 4, 0.5 / 4),
+        "ca": (0.0, 0.5 / 2),
+        "bc": (1 / 4, 1 / 4),
+        "cb": (0.0, 1 / 2),
+    }
+
+
+def test_shrinking_makes_one_coincidence_small() -> None:
+    free, shrunk = (count(touches("ab"), Counting(shrink=shrink)) for shrink in (0.0, 9.0))
+    assert told(free)["ab"][0] == 1.0
+    assert told(shrunk)["ab"][0] == pytest.approx(0.1)
+
+
+def test_a_click_and_a_purchase_of_one_item_are_one_step() -> None:
+    assert told(count(touches("aab"), Counting())) == told(count(touches("ab"), Counting()))
+
+
+def test_refusals_and_impressions_pair_nothing() -> None:
+    for kind in (Kind.RETURN, Kind.DISLIKE, Kind.IMPRESSION):
+        assert told(count(touches("ab", kind=kind), Counting())) == {}
+
+
+def test_reach_and_neighbours_bound_what_is_kept() -> None:
+    walk = "abcdefghij"
+    assert "ac" not in told(count(touches(walk), Counting(reach=1)))
+    kept = told(count(touches(walk), Counting(neighbours=2)))
+    assert max(sum(pair[0] == item for pair in kept) for item in walk) == 2
+    assert {"ab", "ac"} <= kept.keys()
+
+
+def test_flat_pairs_are_what_a_loop_finds() -> None:
+    counted = count(touches("abcabd", "acd", "dba"), Counting())
+    numbers = np.array([2, -1, 0, 0, 3])
+    pairs = counted.pairs(numbers)
+    expected = [
+        (place, int(counted.indices[at]), counted.directed[at], counted.symmetric[at])
+        for place, number in enumerate(numbers)
+        if number >= 0
+        for at in range(counted.indptr[number], counted.indptr[number + 1])
+    ]
+    assert list(zip(*(array.tolist() for array in pairs), strict=True)) == expected
+    assert len(cooccurrence.NONE.pairs(np.array([-1, -1])).sources) == 0
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    log = tmp_path / "log.jsonl"
+    rows = [
+        {"user_id": touch.user_id, "item_id": f"{touch.item_id}-é", "type": "view", "timestamp": touch.at_ms // 1000}
+        for touch in touches("abc", "ab")
+    ]
+    log.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    return make_bundle(tmp_path, log=log, log_format="common")
+
+
+def test_a_bundle_brings_its_counts_back(bundle: Bundle) -> None:
+    counted, found = count(touches("abc", "ab"), Counting()), cooccurrence.load(bundle)
+    assert found.item_ids == ("a-é", "b-é", "c-é")
+    assert found.numbers["b-é"] == 1
+    for one, other in zip(counted[2:], found[2:], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_bundle_without_counts_has_none(tmp_path: Path) -> None:
+    assert cooccurrence.load(make_bundle(tmp_path)) is cooccurrence.NONE
+
+
+def test_the_same_counts_are_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        cooccurrence.save(tmp_path / f"{name}.npz", count(touches("abc", "ab"), Counting()))
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "other.npz").read_bytes()
+
+
+def test_arrays_that_do_not_fit_each_other_are_refused(bundle: Bundle) -> None:
+    path = bundle.path / COOCCURRENCE
+    counted = cooccurrence.load(bundle)
+    for spoilt in (counted._replace(indices=counted.indices + 7), counted._replace(directed=counted.directed[1:])):
+        cooccurrence.save(path, spoilt)
+        with pytest.raises(BundleError, match="contradicts"):
+            cooccurrence.load(renewed(bundle))
+    path.write_bytes(b"PK no archive")
+    with pytest.raises(BundleError, match=COOCCURRENCE):
+        cooccurrence.load(renewed(bundle))
+
+
+def renewed(bundle: Bundle) -> Bundle:
+    """The bundle with a manifest that agrees with the files as they are now."""
+    files = {name: sha256(bundle.path / name) for name in bundle.manifest.files}
+    write_manifest(bundle.path, bundle.manifest.model_copy(update={"files": files}))
+    return Bundle.load(bundle.path)
+
+
+def test_both_forms_of_a_log_are_read(tmp_path: Path) -> None:
+    ours, common = tmp_path / "ours.jsonl", tmp_path / "common.jsonl.gz"
+    event = {"event_id": "1", "user_id": "u", "kind": "add_to_cart", "item_id": "a", "at": AT}
+    search = {"event_id": "2", "user_id": "u", "kind": "search", "query": "x", "at": AT}
+    ours.write_bytes(orjson.dumps(event) + b"\nnot JSON\n\n" + orjson.dumps(search) + b"\n")
+    row = {"user_id": "u", "item_id": "a", "type": "rating", "rating": 4.0, "timestamp": AT // 1000, "qty": 2, "seq": 3}
+    common.write_bytes(gzip.compress(orjson.dumps(row) + b"\n[]\n"))
+    assert list(read(ours)) == [Touch("u", "a", AT, Kind.CART, None)]
+    assert list(read(common, "common")) == [Touch("u", "a", AT, Kind.REVIEW, 4.0)]
+
+
+@pytest.mark.parametrize("content", [b"", b"{}\n", b"\xff\xfe\n", b"\x1f\x8bnot gzip"])
+def test_a_log_without_a_single_event_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(LogError, match=r"log\.jsonl"):
+        list(read(path))
+
+
+def test_a_log_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LogError, match="nowhere"):
+        list(read(tmp_path / "nowhere.jsonl"))
