@@ -1,7 +1,8 @@
-"""The only place where the parts are joined: one worker, from its settings to its end.
+"""One worker as a Faust app: the agents, the service that feeds them, the web pages, and how it starts and stops.
 
-Knows nothing of what the parts do. Order of a start: refuse what cannot be (bundle, device, topics, guarantee), read
-the catalogue to its end, join the group. Order of a stop: end the micro-batch under way, leave the group, close.
+Knows nothing of what the parts do (parts.py joins them). Order of a start: refuse what cannot be (bundle, device,
+topics, guarantee), read the catalogue to its end, join the group. Order of a stop: end the micro-batch under way, leave
+the group, close.
 """
 
 import asyncio
@@ -9,32 +10,16 @@ import json
 import logging
 import socket
 import warnings
-from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
-
-from model.bundle import Bundle
-from model.catalogue import Catalogue, Shelved
-from model.encoder import Encoder
-from stream import topics
-from stream.agents import Behaviour, Shelving, Turns
-from stream.batcher import Batcher, Share
+from stream.agents import Turns
+from stream.batcher import Batcher
 from stream.collector import calm
 from stream.errors import NotAllowed, Unreachable
-from stream.follower import Follower, Pair, ends, read_to_end
-from stream.intake import Intake
-from stream.lane import Lane
-from stream.messages import read_catalogue_record
-from stream.metrics import Metrics
-from stream.outbox import Deliveries, Outbox, Transactions, isolates
-from stream.recommender import Recommender
+from stream.follower import Follower
+from stream.parts import Parts, build
 from stream.settings import Settings
-from stream.shelf import Shelves
-from stream.windows import DAY_MS, Windows
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Faust 0.15 imports with deprecation warnings of its own on Python 3.11 and later.
@@ -43,176 +28,7 @@ with warnings.catch_warnings():
 
 log = logging.getLogger(__name__)
 
-# Items of one transaction: about a second of encoding on two cores: a new item never waits long behind a bulk load.
-SHELF_ITEMS = 256
-# Counts of one transaction: half a second of sums. Ten busy workers write fewer in the two seconds between.
-SHELF_COUNTS = 20_000
 LAG_EVERY_S = 5.0
-KAFKA_RECORD_BYTES = 1_048_588  # Kafka's own default of max.message.bytes, where the broker does not tell.
-
-
-@dataclass
-class Parts:
-    """What a worker consists of."""
-
-    settings: Settings
-    bundle: Bundle
-    guarantee: str
-    why: str
-    metrics: Metrics
-    catalogue: Catalogue
-    intake: Intake
-    follower: Follower
-    turns: Sequence[Turns]
-    shares: Mapping[str, Sequence[Share]]
-    failure: BaseException | None = None
-    stopping: bool = False
-    loaded: list[Future[None]] = field(default_factory=list)
-
-    @property
-    def ready(self) -> bool:
-        """The catalogue has been read to its end, and the group has taken this worker in."""
-        return self.follower.ready.is_set() and self.intake.joined.is_set() and self.failure is None
-
-
-def build(settings: Settings, *, model: bool = True) -> Parts:
-    """Joins the parts of a worker; connects to Kafka to ask what it can.
-
-    Args:
-        model: False leaves out steps 4 to 9, to measure what the rest costs.
-
-    Raises:
-        CommandError: something cannot be; it says what and the remedy.
-        BundleError: the bundle is not one that this worker may run.
-    """
-    bundle = Bundle.load(settings.bundle)
-    admin = AdminClient(dict(settings.client))
-    found = _topics(settings, bundle, admin)
-    partitions = found[settings.events[0]].partitions
-    rejected_bytes = int(found[topics.REJECTED].config.get("max.message.bytes", KAFKA_RECORD_BYTES))
-    guarantee, why = _guarantee(settings)
-    exact = guarantee == "exactly_once"
-    metrics = Metrics()
-
-    events = Lane("behaviour", settings.events)
-    shelf = Lane("shelf", (settings.items, topics.COUNTS))
-    intake = Intake(settings, _protocol(settings, admin), (events, shelf))
-
-    encoder = Encoder(bundle, settings.device, settings.threads, settings.padded_tokens)
-    catalogue = Catalogue(bundle.dim, bundle.half_life_ms)
-    recommender = Recommender(
-        bundle,
-        catalogue,
-        encoder,
-        device=settings.device,
-        threads=settings.threads,
-        items=settings.list_items,
-        candidates=settings.candidates,
-        repeat_categories=settings.repeat_categories,
-    )
-    topic = topics.catalogue_topic(bundle.model)
-    partition_of_item: dict[str, int] = {}
-
-    def apply(records: list[tuple[int, Pair]]) -> None:
-        changes: list[tuple[str, Shelved | None]] = []
-        for partition, (key, value) in records:
-            item_id = key.decode()
-            if value is None:
-                partition_of_item.pop(item_id, None)
-                changes.append((item_id, None))
-            else:
-                partition_of_item[item_id] = partition
-                changes.append((item_id, read_catalogue_record(value).item))
-        catalogue.apply(changes)
-        metrics.items.set(len(catalogue))
-
-    def reader(name: str) -> Callable[[Sequence[int]], Any]:
-        return lambda wanted: read_to_end(settings.client, admin, name, wanted, exact)
-
-    outbox: Callable[[Lane], Outbox] = lambda lane: (Transactions if exact else Deliveries)(settings, intake, lane)  # noqa: E731
-    windows = Windows(
-        reader(topics.WINDOWS),
-        lambda wanted: ends(admin, [(name, number) for name in settings.events for number in wanted]),
-        bundle.lines,
-        bundle.age_ms,
-        settings.forget_days * DAY_MS,
-        rejected_bytes,
-    )
-    shelves = Shelves(reader(topic), encoder, topic, bundle.half_life_ms, rejected_bytes)
-    behaviour = Behaviour(
-        events,
-        intake,
-        outbox(events),
-        metrics,
-        windows,
-        recommender if model else None,
-        bundle.model,
-        partition_of_item,
-        settings.moved,
-        partitions,
-        settings.batch_users,
-    )
-    shares = {
-        events.name: [Share(events.topics, settings.batch_events)],
-        shelf.name: [
-            Share((settings.items,), SHELF_ITEMS),
-            Share((topics.COUNTS,), SHELF_COUNTS, settings.counts_every_ms),
-        ],
-    }
-    metrics.model.info({"model": bundle.model, "device": settings.device, "guarantee": guarantee})
-    return Parts(
-        settings,
-        bundle,
-        guarantee,
-        why,
-        metrics,
-        catalogue,
-        intake,
-        Follower(settings.client, admin, topic, partitions, exact, apply),
-        (behaviour, Shelving(shelf, intake, outbox(shelf), metrics, shelves)),
-        shares,
-    )
-
-
-def _topics(settings: Settings, bundle: Bundle, admin: AdminClient) -> dict[str, topics.FoundTopic]:
-    """The topics as they are, all of them there, co-partitioned and cleaned up as they must be."""
-    wanted = topics.shapes(bundle.model, events=settings.events, items=settings.items)
-    found, brokers = topics.look(admin, [shape.name for shape in wanted])
-    fatal = [d for d in topics.compare(wanted, found, brokers) if d.what in ("missing", "partitions", "cleanup.policy")]
-    if fatal:
-        raise NotAllowed(
-            "; ".join(str(difference) for difference in fatal),
-            f"`firstclick topics --bootstrap {settings.bootstrap} --apply` mends what can be; --events names others",
-        )
-    return found
-
-
-def _guarantee(settings: Settings) -> tuple[str, str]:
-    """The guarantee that holds, and why."""
-    if settings.guarantee == "at_least_once":
-        return "at_least_once", "as set"
-    if isolates(settings, topics.COUNTS):
-        return "exactly_once", "as set" if settings.guarantee == "exactly_once" else "the broker isolates transactions"
-    if settings.guarantee == "exactly_once":
-        raise NotAllowed(
-            "exactly once is impossible: this broker shows the records of aborted transactions",
-            "use Apache Kafka, or --guarantee at_least_once",
-        )
-    return "at_least_once", "the broker shows aborted records"
-
-
-def _protocol(settings: Settings, admin: AdminClient) -> str:
-    """The group protocol: KIP-848 where the broker says that it has it."""
-    if settings.group_protocol != "auto":
-        return settings.group_protocol
-    broker = next(iter(admin.list_topics(timeout=topics.ASK_S).brokers))
-    asked = admin.describe_configs([ConfigResource(ResourceType.BROKER, str(broker))], request_timeout=topics.ASK_S)
-    try:
-        told = next(iter(asked.values())).result(timeout=topics.ASK_S)
-    except KafkaException:
-        return "classic"
-    protocols = told.get("group.coordinator.rebalance.protocols")
-    return "consumer" if protocols is not None and "consumer" in str(protocols.value) else "classic"
 
 
 class _NoKafka(BootStrategy):
@@ -325,7 +141,7 @@ def faust_app(parts: Parts) -> faust.App:
             await loop.run_in_executor(None, parts.follower.stop)
 
     app.service(Feed)
-    _pages(app, parts)
+    add_pages(app, parts)
     return app
 
 
@@ -335,7 +151,7 @@ def _await_ready(follower: Follower) -> None:
             return
 
 
-def _pages(app: faust.App, parts: Parts) -> None:
+def add_pages(app: faust.App, parts: Parts) -> None:
     """/healthz: alive. /readyz: 200 once lists can be right. /metrics: Prometheus."""
 
     def told(ready: bool) -> dict[str, Any]:
@@ -350,17 +166,15 @@ def _pages(app: faust.App, parts: Parts) -> None:
 
     @app.page("/healthz")
     async def healthz(web: Any, request: Any) -> Any:
-        return web.text(
-            "ok\n" if parts.failure is None else f"{parts.failure}\n", status=200 if parts.failure is None else 503
-        )
+        if parts.failure is not None:
+            return web.text(f"{parts.failure}\n", status=503)
+        return web.text("ok\n")
 
     @app.page("/readyz")
     async def readyz(web: Any, request: Any) -> Any:
         ready = parts.ready
-        parts.metrics.ready.set(ready)
-        return web.bytes(
-            json.dumps(told(ready)).encode() + b"\n", content_type="application/json", status=200 if ready else 503
-        )
+        body = json.dumps(told(ready)).encode() + b"\n"
+        return web.bytes(body, content_type="application/json", status=200 if ready else 503)
 
     @app.page("/metrics")
     async def metrics(web: Any, request: Any) -> Any:

@@ -15,10 +15,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from stream.errors import NotAllowed, Unreachable
-from stream.follower import reader
 from stream.intake import Intake
 from stream.lane import Batch, Lane, offsets_of
 from stream.messages import Record
@@ -29,7 +28,6 @@ log = logging.getLogger(__name__)
 INIT_TIMEOUT_S = 60  # A dead predecessor's transaction is ended first; a broker that restarts has needed over 40 s.
 RETRIES_PAUSE_S = 0.02
 POLL_RECORDS = 256  # The client's answers are heard this often while records go out: at each it costs 0.6 us of 3.
-PROBE_TIMEOUT_S = 10
 
 
 class Aborted(Exception):
@@ -198,42 +196,3 @@ class Deliveries:
     def close(self) -> None:
         """Waits for what is on its way."""
         self._producer.flush(5)
-
-
-def isolates(settings: Settings, topic: str) -> bool:
-    """Whether this broker hides aborted records: writes one, aborts, and looks for it as a read_committed reader.
-
-    A broker may accept every call of a transaction, even hold readers up while it is open, and then show what was
-    aborted. Takes about .1 s; the record's key is `firstclick-probe`.
-
-    Raises:
-        Unreachable: the broker does not answer, or another transaction stays open in this partition.
-    """
-    name = f"{settings.group}-{settings.replica_name}-probe"
-    timeout_ms = settings.transaction_timeout_ms
-    producer = Producer({**settings.client, "transactional.id": name, "transaction.timeout.ms": timeout_ms})
-    written: list[int | None] = []
-    producer.init_transactions(INIT_TIMEOUT_S)
-    producer.begin_transaction()
-    producer.produce(
-        topic, b"", b"firstclick-probe", 0, on_delivery=lambda _, message: written.append(message.offset())
-    )
-    producer.flush(PROBE_TIMEOUT_S)
-    producer.abort_transaction(PROBE_TIMEOUT_S)
-    if not written or written[0] is None:
-        raise Unreachable(f"the broker did not take a record in {topic}", "see its log")
-    aborted = written[0]
-    consumer = reader(settings.client, [TopicPartition(topic, 0, aborted)])
-    try:
-        deadline = time.monotonic() + INIT_TIMEOUT_S
-        while time.monotonic() < deadline:
-            message = consumer.poll(1.0)
-            error = message.error() if message is not None else None
-            if message is not None and error is None:
-                return (message.offset() or 0) > aborted
-            at_end = error is not None and error.code() == KafkaError._PARTITION_EOF
-            if message is not None and at_end and (message.offset() or 0) > aborted:
-                return True  # An end at or before it means that the abort's own marker is not there yet.
-    finally:
-        consumer.close()
-    raise Unreachable(f"{topic}[0] cannot be read to its end: another transaction is open there")
