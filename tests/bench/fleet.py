@@ -44,7 +44,7 @@ class Worker:
         told = {"bootstrap": bootstrap, "web_port": self.port, "web_host": "127.0.0.1", "replica": name, **settings}
         environment = {**os.environ, **{f"FIRSTCLICK_{key.upper()}": str(value) for key, value in told.items()}}
         self.start_cpu_s = 0.0
-        self._said = tempfile.TemporaryFile("w+b")
+        self._said = tempfile.TemporaryFile("w+b")  # noqa: SIM115 (closed when the process has ended)
         command = [sys.executable, "-m", "tests.bench.worker", *([] if model else ["--no-model"])]
         self.process = subprocess.Popen(
             dies_with_parent(command), env=environment, stdin=subprocess.DEVNULL, stdout=self._said, stderr=self._said
@@ -138,7 +138,7 @@ class Fleet:
         worker.stop()
 
     def producer(self) -> Producer:
-        """As good producers are set: murmur2 like Java's. Uncompressed: stock Faust's client reads lz4 only with more."""
+        """murmur2 like Java's. Uncompressed: stock Faust's client reads lz4 only with a further package."""
         return Producer(
             {
                 "bootstrap.servers": self.bootstrap,
@@ -223,9 +223,7 @@ class Fleet:
 
     def newest(self, name: str) -> dict[str, dict[str, Any]]:
         """The newest value by key of a compacted topic of JSON."""
-        latest: dict[bytes, bytes | None] = {}
-        for _, key, value in self.read(name):
-            latest[key] = value
+        latest = {key: value for _, key, value in self.read(name)}
         return {key.decode(): orjson.loads(value) for key, value in latest.items() if value is not None}
 
 
@@ -234,9 +232,6 @@ def spread(seconds: Iterable[float]) -> Mapping[str, float]:
     ordered = sorted(seconds)
     if not ordered:
         return {}
-    ranks = {f"p{q}_ms": ordered[min(len(ordered) - 1, len(ordered) * q // 100)] * 1000 for q in (50, 95, 99)}
-    return {
-        **{name: round(value, 3) for name, value in ranks.items()},
-        "n": len(ordered),
-        "sum_s": round(sum(ordered), 3),
-    }
+    ranks = {q: ordered[min(len(ordered) - 1, len(ordered) * q // 100)] for q in (50, 95, 99)}
+    milliseconds = {f"p{q}_ms": round(value * 1000, 3) for q, value in ranks.items()}
+    return {**milliseconds, "n": len(ordered), "sum_s": round(sum(ordered), 3)}

@@ -1,7 +1,7 @@
 """Stock Faust doing (a): its own consumer, an agent, a Table of each user's newest lines. One process, one JSON line.
 
-`python -m tests.bench.stock BOOTSTRAP TOPIC COUNT`. As its documentation has it: JSON parse, append to the user's list, in
-memory, with the changelog that every Table has. It is spared the rest of (a): validation, rejections, transactions.
+`python -m tests.bench.stock BOOTSTRAP TOPIC COUNT`. As its documentation has it: JSON parse, append to the user's list,
+in memory, with the changelog that every Table has. It is spared the rest of (a): validation, rejections, transactions.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """A worker as `firstclick worker` runs it, that also keeps the exact seconds of every step.
 
-`python -m tests.bench.worker [--no-model]`, its settings from FIRSTCLICK_…; `--no-model` leaves out steps 4 to 9. The page
-/samples tells what was kept. The worker's own histograms go on as ever.
+`python -m tests.bench.worker [--no-model]`, its settings from FIRSTCLICK_…; `--no-model` leaves out steps 4 to 9. The
+page /samples tells what was kept. The worker's own histograms go on as ever.
 """
 
 import contextlib
