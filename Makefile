@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TOKENIZER := build/encoder/tokenizer.json
+# The Amazon Beauty log carries no licence and is not part of this project.
+BEAUTY ?= ../shared/data/amazon_beauty_p5
 BUNDLE := $(VENV)/share/firstclick/zero-shot/manifest.json
 
 .PHONY: help install install-train demo test bench chaos beauty clean
@@ -41,7 +43,7 @@ chaos: $(STAMPS)/dev $(BUNDLE)
 	$(BIN)/python -m pytest tests/chaos -m chaos
 
 beauty: $(STAMPS)/dev $(BUNDLE)
-	$(BIN)/python -m model.training.evaluate
+	$(BIN)/python -m tests.bench.beauty --data $(BEAUTY)
 
 install-train: $(STAMPS)/train $(BUNDLE)
 

@@ -50,7 +50,7 @@ _KINDS = {
 
 # Word by word.
 _WORDS = {
-    "": "", "APPLS": "apples", "BEV": "beverages", "BG": "bags", "BKD": "baked", "BN": "beans", "BRD": "bread",
+    "APPLS": "apples", "BBQ": "BBQ", "BEV": "beverages", "BG": "bags", "BKD": "baked", "BN": "beans", "BRD": "bread",
     "BRKFST": "breakfast", "BTL": "bottle", "BTR": "butter", "CARB": "carbonated", "CATFD": "cat food", "CHICK":
     "chicken", "CHIX": "chicken", "CHOC": "chocolate", "CHOCOCLATE": "chocolate", "CHOCOL": "chocolate", "CKTLS":
     "cocktails", "CKYS": "cookies", "CLEANG": "cleaning", "CND": "canned", "CNDY": "candy", "CONC": "concentrate",
@@ -68,8 +68,8 @@ _WORDS = {
     "SHERBTS": "sherbets", "SHLFSH": "shellfish", "SNDWCH": "sandwich", "SNGL": "single", "SNKS": "snacks",
     "SPLY": "supplies", "SPRD": "spread", "SRV": "serve", "SS": "single serve", "SUP": "supplies", "SV": "serve",
     "SW": "sweet", "SWEETNERS": "sweeteners", "SWT": "sweet", "SYRP": "syrup", "TISS": "tissues", "TORT":
-    "tortilla", "TRSH": "trash", "UNSWE": "unsweetened", "VEG": "vegetable", "WHL": "whole", "WHLSM": "wholesome",
-    "WTR": "water", "XPCTRNT": "expectorant",
+    "tortilla", "TRSH": "trash", "TV": "TV", "UNSWE": "unsweetened", "VEG": "vegetable",
+    "WHL": "whole", "WHLSM": "wholesome", "WTR": "water", "XPCTRNT": "expectorant",
 }  # fmt: skip
 
 # Words that need their category beside them: "Premium" alone may be ice cream or hot dogs.
