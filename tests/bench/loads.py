@@ -97,8 +97,8 @@ def catalogue(data: Path | None) -> Catalogue:
     products = list(load_shop(source(), ITEMS).products.values())  # 3,028: sizes are folded, so they are unfolded here.
     items = []
     for number in range(ITEMS):
-        size, product = divmod(number, len(products))
-        told = product.upsert()
+        size, place = divmod(number, len(products))
+        told = products[place].upsert()
         suffix = f", {size + 1} pieces" if size else ""
         items.append({**told, "item_id": f"{told['item_id']}-{size}", "title": f"{told['title']}{suffix}"})
     return Catalogue("Complete Journey, in sizes", items)

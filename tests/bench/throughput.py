@@ -24,11 +24,11 @@ from tests.bench.loads import Catalogue
 LIMIT_S = 120.0
 
 
-def without_model(fleet: Fleet, sent: Sequence[Sent]) -> dict[str, Any]:
+def without_model(fleet: Fleet, sent: Sequence[Sent], batch_events: int) -> dict[str, Any]:
     """(a) once: every window checked."""
     fleet.fresh()
     fleet.send("clicks", sent)
-    with fleet.worker(model=False) as worker:
+    with fleet.worker(model=False, batch_events=batch_events) as worker:
         fleet.await_done("clicks", timeout_s=LIMIT_S, workers=[worker])
         told = rates(worker, len(sent))
     told["lines_checked"] = answers.check_windows(sent, fleet.newest(topics.WINDOWS), fleet.bundle.lines)

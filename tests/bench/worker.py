@@ -13,8 +13,9 @@ from typing import Any
 import faust
 import orjson
 
-from stream.app import Parts, build, faust_app
+from stream.app import faust_app
 from stream.collector import calm
+from stream.parts import Parts, build
 from stream.settings import Settings
 
 
