@@ -5,7 +5,7 @@ Knows nothing of Kafka.
 
 import gzip
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ class Catalogue(NamedTuple):
     """Items, and where they come from."""
 
     source: str
-    items: list[dict[str, object]]
+    items: Sequence[Mapping[str, object]]
 
     def upserts(self) -> Iterator[Sent]:
         for item in self.items:
