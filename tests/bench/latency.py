@@ -65,7 +65,7 @@ def latency(fleet: Fleet, shelf: Catalogue, count: int) -> dict[str, Any]:
 def _events(shelf: Catalogue, count: int) -> Iterator[tuple[str, dict[str, Any]]]:
     draw = random.Random(11)
     items = [str(item["item_id"]) for item in shelf.items]
-    words = [word for item in shelf.items for word in str(item["title"]).split() if word.isalpha()]
+    words = [word for item in shelf.items for word in str(item.get("title", "")).split() if word.isalpha()]
     draw.shuffle(items)
     now_ms = int(time.time() * 1000)
     for number in range(count):

@@ -112,6 +112,6 @@ def review_texts(data: Path | None, shelf: Catalogue, count: int) -> tuple[str, 
             texts = list(dict.fromkeys(text for row in rows if (text := orjson.loads(row).get("text", "").strip())))
         return "Amazon Reviews 2023", texts[:count]
     draw = random.Random(10)
-    titles = [str(item["title"]) for item in shelf.items]
+    titles = [str(item.get("title", item["item_id"])) for item in shelf.items]
     pairs = ((draw.choice(titles), draw.choice(titles)) for _ in range(count))
     return "made of titles", [f"Bought {one}, not {other}: day {day}, again." for day, (one, other) in enumerate(pairs)]
