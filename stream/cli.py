@@ -4,6 +4,7 @@ Knows nothing of how anything is done. What a command needs is imported when it 
 How each command ends is one table in `errors.py`.
 """
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -244,6 +245,9 @@ def invoke(arguments: Sequence[str]) -> int:
     except BaseException as error:
         if isinstance(error, SystemExit):
             return error.code if isinstance(error.code, int) else Exit.BUG
+        if isinstance(error, BrokenPipeError):  # `firstclick … | head` has seen enough.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Else the last flush complains.
+            return Exit.DONE
         if state.get("debug"):
             traceback.print_exception(error)
         elif isinstance(error, click.UsageError):

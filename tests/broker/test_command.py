@@ -1,6 +1,8 @@
 """The command `firstclick` against a broker: topics, replay, the demo."""
 
 import gzip
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -69,8 +71,7 @@ def test_a_replayed_log_stands_in_the_topic_each_user_in_the_partition_of_javas_
     broker: Broker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     admin = AdminClient({"bootstrap.servers": broker.bootstrap})
-    for future in admin.create_topics([NewTopic("replayed", 4, 1)]).values():
-        future.result()
+    topics.apply(admin, [topics.TopicShape("replayed", 4)])  # Returns when the broker shows it.
     log = tmp_path / "log.jsonl.gz"
     lines = [b'{"user_id":"u%d","event_id":"e%d"}' % (number % 97, number) for number in range(5_000)]
     log.write_bytes(gzip.compress(b"\n".join([*lines, b"no JSON"])))
@@ -110,3 +111,20 @@ def test_the_demo_runs_without_a_terminal_and_ends_by_itself() -> None:
     assert told["users"] > 1
     assert 0 < told["p50_ms"] <= told["p99_ms"]
     assert "because you bought" in ran.stdout
+
+
+@pytest.mark.usefixtures("model")
+def test_ctrl_c_stops_the_demo_and_all_that_it_started() -> None:
+    command = [sys.executable, "-m", "stream.cli", "demo", "--plain"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        lines = iter(demo.stdout.readline, "")
+        bootstrap = next(lines).split()[2]
+        assert any("because you bought" in line for line in lines)
+        demo.send_signal(signal.SIGINT)
+        out, err = demo.communicate(timeout=DEMO_S)
+    assert demo.returncode == Exit.DONE, err
+    assert orjson.loads(out.splitlines()[-1])["lists"] > 0
+    host, port = bootstrap.split(":")
+    with socket.socket() as probe:
+        assert probe.connect_ex((host, int(port))) != 0, "the broker still listens"

@@ -39,6 +39,25 @@ def test_every_setting_is_an_option_of_the_worker_under_its_groups_heading(capsy
         assert not any(line and not line.startswith(" ") for line in lines[group + 1 : option]), name
 
 
+def test_the_command_line_beats_the_environment_and_this_the_file_and_this_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "worker.toml"
+    config.write_text('group = "file"\nitems = "file"\nbootstrap = "file:1"\n')
+    monkeypatch.setenv("FIRSTCLICK_GROUP", "environment")
+    monkeypatch.setenv("FIRSTCLICK_ITEMS", "environment")
+    started: list[Settings] = []
+
+    def start(toml: Path | None, **given: str | None) -> None:
+        started.append(Settings.load(toml, **{name: value for name, value in given.items() if value is not None}))
+
+    command = SettingsCommand("worker", callback=start)
+    command.main(["--config", str(config), "--group", "line", "--events", "a,b"], standalone_mode=False)
+    (settings,) = started
+    assert (settings.group, settings.items, settings.bootstrap) == ("line", "environment", "file:1")
+    assert (settings.events, settings.wait_ms) == (("a", "b"), Settings.model_fields["wait_ms"].default)
+
+
 def test_a_default_is_told_once() -> None:
     command = firstclick.commands["worker"]
     assert isinstance(command, SettingsCommand)
