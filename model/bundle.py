@@ -71,7 +71,7 @@ class Manifest(BaseModel):
     output: str = "last_hidden_state"
     """The encoder's output to be pooled, (T, L, D)."""
     max_tokens: int = Field(default=64, ge=4, le=8192)
-    text_share: float = Field(default=0.3, ge=0, le=1)
+    text_share: float = Field(default=0.2, ge=0, le=1)
     """Share of a line's own text in its vector when its item's vector is known. 0: the text is not read then."""
     text_lines: int = Field(default=8, ge=0)
     """Only the newest so many lines' texts are read. More: after a restart every line of a long window may cost the

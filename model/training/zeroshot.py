@@ -32,7 +32,7 @@ def init(
     age_ms: int = 3650 * DAY_MS,
     max_tokens: int = 64,
     pooling: Literal["mean", "cls"] | None = None,
-    text_share: float = 0.3,
+    text_share: float = 0.2,
     half_life_ms: int = 7 * DAY_MS,
     licence: str = "",
     weights: Weights = Weights(),  # noqa: B008 - frozen
@@ -51,7 +51,8 @@ def init(
         age_ms: how far before its newest line a window reaches. Ten years: rank, not age, is what decays.
         max_tokens: of a text. 64 tokens hold 97 % of Beauty's titles whole; more: slower, for the rest.
         pooling: None: as the encoder says, or mean.
-        text_share: of a line's text in its vector where its item is known.
+        text_share: of a line's text in its vector where its item is known. On 3,098 next reviews of Amazon 2023 (354
+            users) Recall@10 is .124 with 0, .128 with .2 and .3, .127 with .5 and .074 with the text alone.
         half_life_ms: of popularity counts.
         licence: of the encoder, if its package does not say.
         weights: of the interest tower and the scorer.
