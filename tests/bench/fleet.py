@@ -11,16 +11,16 @@ import tempfile
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from model.bundle import DEFAULT_BUNDLE, Bundle
+from model.bundle import Bundle
 from stream import topics
 from stream.demo.broker import dies_with_parent, free_port
+from stream.settings import Settings
 from tests.brokers import ApacheKafka, admin
 from tests.eventually import eventually
 
@@ -106,8 +106,8 @@ class Worker:
 class Fleet:
     """A broker with our topics, and what may be asked of it."""
 
-    def __init__(self, broker: ApacheKafka, bundle: Path = DEFAULT_BUNDLE) -> None:
-        self.broker, self.bundle = broker, Bundle.load(bundle)
+    def __init__(self, broker: ApacheKafka) -> None:
+        self.broker, self.bundle = broker, Bundle.load(Settings.load().bundle)  # FIRSTCLICK_BUNDLE, as for the worker.
         self.bootstrap = broker.bootstrap
         self.admin: AdminClient = admin(self.bootstrap)
 
