@@ -8,6 +8,7 @@ the recommender reads: whoever reads rows holds `catalogue.lock` as long as the 
 import threading
 import zlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +39,19 @@ class Shelved(NamedTuple):
 class Catalogue:
     """All items of the shop, as a matrix."""
 
-    def __init__(self, dim: int, half_life_ms: int = HALF_LIFE_MS, capacity: int = 1024) -> None:
+    USERS = 64
+    """Of so many users the cosines with all items are in memory at once, per thread: 256 MB at a million items."""
+
+    def __init__(self, dim: int, half_life_ms: int = HALF_LIFE_MS, capacity: int = 1024, threads: int = 2) -> None:
+        """An empty shelf.
+
+        Args:
+            dim: D.
+            half_life_ms: of the popularity counts.
+            capacity: rows to begin with; it doubles when full.
+            threads: cores that share out the users of a large batch.
+        """
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="nearest")  # It starts no thread before it has to.
         self.dim = dim
         self.half_life_ms = half_life_ms
         self.lock = threading.RLock()
@@ -144,6 +157,18 @@ class Catalogue:
         Returns:
             (B, k) rows, -1 where there are not so many.
         """
+        if len(interests) <= self.USERS:
+            return self._nearest(interests, k, hidden)
+        parts = []
+        for start in range(0, len(interests), self.USERS):
+            theirs: tuple[Rows, Rows] | None = None
+            if hidden is not None:
+                inside = (hidden[0] >= start) & (hidden[0] < start + self.USERS)
+                theirs = hidden[0][inside] - start, hidden[1][inside]
+            parts.append((interests[start : start + self.USERS], k, theirs))
+        return np.concatenate(list(self._pool.map(lambda part: self._nearest(*part), parts)))
+
+    def _nearest(self, interests: Floats, k: int, hidden: tuple[Rows, Rows] | None) -> Rows:
         similarities = interests @ self.vectors.T
         similarities[:, np.flatnonzero(~self.available)] = -np.inf
         if hidden is not None:

@@ -6,6 +6,7 @@ Kafka, and does no arithmetic that `model/` could do.
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -135,10 +136,11 @@ class Recommender:
             n_without = np.maximum(events - (np.arange(gathered.keep.shape[1]) > 0), 0)
             scores = self._scores(interests, candidates, n_without, best)  # (B, 1 + N, T): what each line brought
             best_rows = np.take_along_axis(candidates.rows, best, axis=1)
+            reasons = biggest_losses(scores, REASONS)
             return [
                 Advice(
                     "fallback" if not known[user] else "cold" if window.n_events < COLD_EVENTS else "warm",
-                    self._ranked(best_rows[user], scores[user], lines[user]),
+                    self._ranked(best_rows[user], scores[user, 0], reasons[user], lines[user]),
                     whole.vectors[user, 0].copy(),
                 )
                 for user, window in enumerate(windows)
@@ -164,16 +166,24 @@ class Recommender:
         scores[np.broadcast_to(rows[:, None, :] < 0, scores.shape)] = -np.inf
         return scores
 
-    def _ranked(self, rows: Rows, scores: Floats, lines: Sequence[Line]) -> tuple[RankedItem, ...]:
-        """The list of one user, from (T,) rows and their (1 + N, T) scores; ties to the lower item id."""
-        ids = {place: self._catalogue.item_id(row) for place, row in enumerate(rows.tolist()) if row >= 0}
-        score = {place: round(float(scores[0, place]), DECIMALS) for place in ids}
-        order = sorted(ids, key=lambda place: (-score[place], ids[place]))[: self._items]
-        with np.errstate(invalid="ignore"):  # -inf - -inf of the padding, which nobody reads.
-            lost = scores[:1] - scores[1 : 1 + len(lines)]
+    def _ranked(
+        self, rows: Rows, scores: Floats, reasons: Sequence[Sequence[tuple[int, float]]], lines: Sequence[Line]
+    ) -> tuple[RankedItem, ...]:
+        """The list of one user, from (T,) rows, their scores and their reasons; ties to the lower item id."""
+        told = [
+            (-round(score, DECIMALS), self._catalogue.item_id(row), because)
+            for row, score, because in zip(rows.tolist(), scores.tolist(), reasons, strict=True)
+            if row >= 0
+        ]
+        told.sort(key=itemgetter(0, 1))
         return tuple(
-            RankedItem(ids[place], rank, score[place], _because(lost[:, place], lines))
-            for rank, place in enumerate(order, 1)
+            RankedItem(
+                item_id,
+                rank,
+                -score,
+                tuple((lines[place].event_id, round(weight, DECIMALS)) for place, weight in because if weight > 0),
+            )
+            for rank, (score, item_id, because) in enumerate(told[: self._items], 1)
         )
 
     def _hidden(self, window: Window, lines: Sequence[Line]) -> set[int]:
@@ -196,7 +206,21 @@ def _is_bad(line: Line) -> bool:
     return line.rating is not None and line.rating <= BAD_RATING
 
 
-def _because(lost: Floats, lines: Sequence[Line]) -> tuple[tuple[str, float], ...]:
-    """The lines without which the score would lose most; among equals the newest."""
-    order = np.lexsort((-np.arange(len(lost)), -lost))[:REASONS]
-    return tuple((lines[place].event_id, round(float(lost[place]), DECIMALS)) for place in order if lost[place] > 0)
+def biggest_losses(scores: Floats, k: int) -> list[list[list[tuple[int, float]]]]:
+    """Of each user's T items the k lines without which the score would lose most, with the loss; of equals the newest.
+
+    A place without a line loses nothing: its variant differs by one event fewer, which can only help what sells.
+
+    Args:
+        scores: (B, 1 + N, T), row 0 with all lines, row 1 + n without line n.
+        k: how many.
+    """
+    with np.errstate(invalid="ignore"):  # -inf - -inf of the padding, which nobody reads.
+        lost = (scores[:, :1] - scores[:, 1:]).transpose(0, 2, 1)  # (B, T, N)
+    n = lost.shape[2]
+    order = n - 1 - np.argsort(-lost[:, :, ::-1], axis=2, kind="stable")[:, :, :k]
+    losses = np.take_along_axis(lost, order, axis=2)
+    return [
+        [list(zip(*item, strict=True)) for item in zip(*user, strict=True)]
+        for user in zip(order.tolist(), losses.tolist(), strict=True)
+    ]
