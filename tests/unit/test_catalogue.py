@@ -157,3 +157,14 @@ def test_a_follower_may_apply_while_another_thread_searches() -> None:
     thread.join()
     assert not faults
     assert len(catalogue) == 850
+
+
+def test_a_large_batch_is_searched_in_parts_with_each_users_own_hidden_items() -> None:
+    catalogue = filled(40)
+    users = 2 * Catalogue.USERS + 5
+    interests = np.concatenate([unit(7, 1)] * users).astype(np.float32)
+    best = catalogue.nearest(interests[:1], 40)[0]
+    hidden = np.arange(users), best[np.arange(users) % 40]
+    found = catalogue.nearest(interests, 39, hidden)
+    for user in range(users):
+        assert found[user].tolist() == [row for row in best.tolist() if row != best[user % 40]]
