@@ -19,7 +19,7 @@ from model.encoder import Encoder
 from model.event import Kind
 from model.gather import gather, texts_of
 from model.interest import Interest, Interests, anything_wanted
-from model.scorer import Scorer
+from model.scorer import Scorer, biggest_losses
 from model.session import Floats
 from model.text import Line
 from model.window import OWNING, Window
@@ -204,23 +204,3 @@ class Recommender:
 
 def _is_bad(line: Line) -> bool:
     return line.rating is not None and line.rating <= BAD_RATING
-
-
-def biggest_losses(scores: Floats, k: int) -> list[list[list[tuple[int, float]]]]:
-    """Of each user's T items the k lines without which the score would lose most, with the loss; of equals the newest.
-
-    A place without a line loses nothing: its variant differs by one event fewer, which can only help what sells.
-
-    Args:
-        scores: (B, 1 + N, T), row 0 with all lines, row 1 + n without line n.
-        k: how many.
-    """
-    with np.errstate(invalid="ignore"):  # -inf - -inf of the padding, which nobody reads.
-        lost = (scores[:, :1] - scores[:, 1:]).transpose(0, 2, 1)  # (B, T, N)
-    n = lost.shape[2]
-    order = n - 1 - np.argsort(-lost[:, :, ::-1], axis=2, kind="stable")[:, :, :k]
-    losses = np.take_along_axis(lost, order, axis=2)
-    return [
-        [list(zip(*item, strict=True)) for item in zip(*user, strict=True)]
-        for user in zip(order.tolist(), losses.tolist(), strict=True)
-    ]

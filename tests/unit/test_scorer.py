@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model.scorer import FEATURES, Scorer
+from model.scorer import FEATURES, Scorer, biggest_losses
 from model.training.graphs import Weights
 from tests.shop import make_bundle
 
@@ -34,3 +34,9 @@ def test_a_score_is_cosine_and_co_occurrence_and_a_fading_prior(scorer: Scorer) 
 
 def test_the_features_order_is_part_of_a_bundles_contract() -> None:
     assert FEATURES == ("directed", "symmetric", "popularity", "events")
+
+
+def test_the_biggest_losses_come_first_and_of_equals_the_newest() -> None:
+    scores = np.array([[[1.0, 1.0], [0.75, 1.5], [0.25, 0.5], [0.75, 0.5], [1.0, 1.0]]], np.float32)
+    assert biggest_losses(scores, 3) == [[[(1, 0.75), (2, 0.25), (0, 0.25)], [(2, 0.5), (1, 0.5), (3, 0.0)]]]
+    assert biggest_losses(scores, 9)[0][1] == [(2, 0.5), (1, 0.5), (3, 0.0), (0, -0.5)]
