@@ -7,6 +7,8 @@ thread, so that the event loop stays free for the web pages. What a turn raises,
 |-----------|---------------------------------------------------------------------------------------------|
 | `Aborted` | nothing was committed: the partitions' state is dropped, they are read again from the last  |
 |           | done offset; a hundred in a row end the worker                                              |
+| a bug in  | that event goes to the rejected topic, or that window gets no list (counted); all others go |
+| one event | on: a poison record never stops a partition                                                 |
 | any other | the worker ends with a non-zero code; nothing was committed, another worker reads it again  |
 """
 
@@ -19,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from model.window import EMPTY, Window
 from stream.intake import Intake
 from stream.lane import Batch, Lane
 from stream.messages import Record, interest, recommendation, version_of
@@ -133,21 +136,39 @@ class Behaviour(Turns):
             self._windows.sweep({batch.partition for batch in batches}, taken)
         with timed("behaviour", "write"):
             records = [*taken.records(), *taken.rejected]
-        lists: list[Advice] = []
+        published: list[Advice] = []
         if self._recommender is not None and taken.changed:
             with timed("behaviour", "recommend"):  # 5 encode, 6 understand, 7 retrieve, 8 score
-                windows = [held.window for held, _ in taken.changed.values()]
-                for first in range(0, len(windows), self._batch_users):
-                    lists += self._recommender.recommend(windows[first : first + self._batch_users])
+                lists = self._recommend(self._recommender, [held.window for held, _ in taken.changed.values()])
             with timed("behaviour", "write"):  # 9 write
-                lists = self._write(taken, lists, records)
+                published = self._write(taken, lists, records)
                 records += count_records(taken.accepted, self._partition_of_item)
-        return records, lambda: self._tell(batches, taken, lists)
+        return records, lambda: self._tell(taken, published)
 
-    def _write(self, taken: Taken, lists: Sequence[Advice], records: list[Record]) -> list[Advice]:
+    def _recommend(self, recommender: Recommender, windows: Sequence[Window]) -> list[Advice | None]:
+        """Advice per window. One that the model stumbles over gets None and takes nobody with it."""
+        lists: list[Advice | None] = []
+        for first in range(0, len(windows), self._batch_users):
+            users = windows[first : first + self._batch_users]
+            try:
+                lists += recommender.recommend(users)
+            except Exception:
+                recommender.recommend([EMPTY])  # Raises if it is the model, and not one of these windows: then end.
+                lists += [self._alone(recommender, window) for window in users]
+        return lists
+
+    def _alone(self, recommender: Recommender, window: Window) -> Advice | None:
+        try:
+            return recommender.recommend([window])[0]
+        except Exception:
+            log.exception("a bug in firstclick: no list for the window that ends in %r", window.lines[-1:])
+            self._metrics.failed.inc()
+            return None
+
+    def _write(self, taken: Taken, lists: Sequence[Advice | None], records: list[Record]) -> list[Advice]:
         published = []
         for ((_, user_id), (held, trigger)), advice in zip(taken.changed.items(), lists, strict=True):
-            if not self._news(held, advice):
+            if advice is None or not self._news(held, advice):
                 continue
             key, version = user_id.encode(), version_of(held.offsets)
             value = recommendation(self._model, user_id, held.window, version, trigger, advice)
@@ -168,7 +189,7 @@ class Behaviour(Turns):
         held.shown = items, vector
         return True
 
-    def _tell(self, batches: Sequence[Batch], taken: Taken, lists: Sequence[Advice]) -> None:
+    def _tell(self, taken: Taken, lists: Sequence[Advice]) -> None:
         metrics, now_ms = self._metrics, time.time() * 1000
         for kind, count in Counter(line.kind for line in taken.accepted).items():
             metrics.events.labels(kind.value, "accepted").inc(count)

@@ -48,6 +48,7 @@ class Metrics:
         )
         self.lists = Counter("firstclick_lists", "Recommendation lists published, by stage.", ["stage"], **of)
         self.unchanged = Counter("firstclick_lists_unchanged", "Lists not published because nothing changed.", **of)
+        self.failed = Counter("firstclick_lists_failed", "Windows that the model stumbled over: see the log.", **of)
         self.aborts = Counter("firstclick_aborts", "Micro-batches given up and read again.", ["lane"], **of)
         self.foreign = Counter(
             "firstclick_foreign_partition_users",

@@ -68,7 +68,8 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
         BundleError: the bundle is not one that this worker may run.
     """
     bundle = Bundle.load(settings.bundle)
-    admin = AdminClient(dict(settings.client))
+    # Quiet: what it cannot do is raised, and said once.
+    admin = AdminClient({**settings.client, "log_level": 2})
     found = topics_of(settings, bundle.model, admin)
     partitions = found[settings.events[0]].partitions
     rejected_bytes = int(found[topics.REJECTED].config.get("max.message.bytes", KAFKA_RECORD_BYTES))

@@ -241,3 +241,30 @@ def test_a_kind_of_turn_must_say_what_its_work_is() -> None:
     bare = Turns(world.lane, cast(Intake, world.intake), world.outbox, world.metrics)
     with pytest.raises(NotImplementedError):
         bare.turn([batch(event(0))])
+
+
+def test_a_window_that_the_model_stumbles_over_gets_no_list_and_takes_nobody_with_it() -> None:
+    world = World()
+
+    def stumbles(window: Window) -> Advice:
+        if window.lines and window.lines[-1].item_id == "poison":
+            raise ZeroDivisionError
+        return advice("a")
+
+    world.recommender.advice = stumbles
+    sent = world.turn(event(0, "a"), event(1, "b", item_id="poison"), event(2, "c"))
+    assert [one["user_id"] for one in values(sent[RECOMMENDATIONS])] == ["a", "c"]
+    assert len(sent[WINDOWS]) == 3
+    assert world.counted("lists_failed_total") == 1
+
+
+def test_a_model_that_stumbles_over_everything_ends_the_worker_and_commits_nothing() -> None:
+    world = World()
+
+    def broken(window: Window) -> Advice:
+        raise MemoryError
+
+    world.recommender.advice = broken
+    with pytest.raises(MemoryError):
+        world.turn(event(0))
+    assert world.outbox.committed == []
