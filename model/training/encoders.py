@@ -12,6 +12,8 @@ from pathlib import Path
 
 import onnx
 
+from model.tokenizer import open_tokenizer
+
 FEEDS = {"input_ids", "attention_mask", "token_type_ids"}
 
 
@@ -52,6 +54,10 @@ def find(encoder: str, tokenizer: str | None = None, pooling: str | None = None)
     words = told or next((path for path in sorted(files) if path.name == "tokenizer.json"), None)
     if words is None:
         raise EncoderError(f"{encoder} brings no tokenizer.json; name the one it was trained with by --tokenizer")
+    try:
+        open_tokenizer(words, 64)
+    except Exception as error:  # tokenizers raises bare Exception
+        raise EncoderError(f"{words} is not a tokenizer.json that can be read: {error}") from error
     if graphs:
         graph = _one_file(_preferred(graphs))
     else:

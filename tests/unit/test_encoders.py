@@ -35,6 +35,14 @@ def test_the_tokenizer_may_lie_elsewhere_as_a_file_or_a_folder(tmp_path: Path) -
         find(str(folder), str(tmp_path / "nowhere"))
 
 
+@pytest.mark.parametrize("told", ["", "{}", "[]", "not JSON"])
+def test_a_tokenizer_that_is_none_is_named(tmp_path: Path, told: str) -> None:
+    folder = encoder_folder(tmp_path)
+    (folder / "tokenizer.json").write_text(told)
+    with pytest.raises(EncoderError, match=r"tokenizer\.json is not"):
+        find(str(folder))
+
+
 def test_pooling_is_as_the_encoder_says_unless_told(tmp_path: Path) -> None:
     folder = encoder_folder(tmp_path)
     (folder / "1_Pooling").mkdir()
@@ -60,16 +68,15 @@ def test_an_installed_package_is_an_encoder(tmp_path: Path) -> None:
 
 
 def test_what_is_nowhere_is_refused(tmp_path: Path) -> None:
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    (empty / "tokenizer.json").write_text("{}")
+    empty = encoder_folder(tmp_path / "empty")
+    (empty / "model.onnx").unlink()
     with pytest.raises(EncoderError, match=r"neither an ONNX file nor model\.safetensors"):
         find(str(empty))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed: nothing to refuse")
 def test_safetensors_without_torch_name_the_extra(tmp_path: Path) -> None:
-    (tmp_path / "tokenizer.json").write_text("{}")
+    (encoder_folder(tmp_path) / "model.onnx").unlink()
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(EncoderError, match=r"firstclick\[train\]"):
         find(str(tmp_path))
