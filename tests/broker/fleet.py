@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 import numpy as np
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from model.window import Window
@@ -43,7 +43,11 @@ class Shop:
         self.admin = AdminClient(self.client)
         made = self.admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in TOPICS])
         for future in made.values():
-            future.result(20)
+            try:
+                future.result(20)
+            except KafkaException as error:  # The broker was cleared: its answer was late, and the client asked twice.
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
         self._producer = Producer({**self.client, "linger.ms": 0})
         self._numbers = itertools.count()
 
