@@ -3,6 +3,7 @@
 Shares no code with `model/` and `stream/`. A benchmark that fails here has no figures.
 """
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -18,6 +19,11 @@ class WrongAnswer(AssertionError):
     """What was worked out is not what must be."""
 
 
+def _is_control(sign: str) -> bool:
+    """Control characters, marks that turn text around, and the byte order mark."""
+    return unicodedata.category(sign) == "Cc" or sign in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
+
+
 def told(event: Mapping[str, Any]) -> dict[str, Any]:
     """What a window must say of an event, by its own field names."""
     text = event.get("query") or event.get("text") or ""
@@ -26,7 +32,7 @@ def told(event: Mapping[str, Any]) -> dict[str, Any]:
         "event": event["event_id"],
         "kind": event["kind"],
         "item": event.get("item_id", ""),
-        "text": " ".join(text.split())[:400].rstrip(),
+        "text": " ".join("".join(" " if _is_control(sign) else sign for sign in text).split())[:400].rstrip(),
         "dwell": event.get("dwell_ms"),
         "rating": event.get("rating"),
         "price": event.get("price"),
