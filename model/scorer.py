@@ -43,17 +43,20 @@ class Scorer:
         return np.concatenate([scores for (scores,) in self._tower.run(("scores",), feeds, len(rows))])
 
 
-def biggest_losses(scores: Floats, k: int) -> list[list[list[tuple[int, float]]]]:
+def biggest_losses(scores: Floats, weights: Floats, k: int) -> list[list[list[tuple[int, float]]]]:
     """Of each user's T items the k lines without which the score would lose most, with the loss; of equals the newest.
 
-    A place without a line loses nothing: its variant differs by one event fewer, which can only help what sells.
+    A line that pushes away brings nothing, even to what lies opposite to it: nobody wants a jar "because you disliked
+    boots". A place without a line loses nothing: its variant has one event fewer, which can only help what sells.
 
     Args:
         scores: (B, 1 + N, T), row 0 with all lines, row 1 + n without line n.
+        weights: (B, N) of the lines in the whole window.
         k: how many.
     """
     with np.errstate(invalid="ignore"):  # -inf - -inf of the padding, which nobody reads.
         lost = (scores[:, :1] - scores[:, 1:]).transpose(0, 2, 1)  # (B, T, N)
+    lost = np.where(weights[:, None, :] > 0, lost, np.minimum(lost, 0))
     n = lost.shape[2]
     order = n - 1 - np.argsort(-lost[:, :, ::-1], axis=2, kind="stable")[:, :, :k]
     losses = np.take_along_axis(lost, order, axis=2)

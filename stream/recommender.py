@@ -136,7 +136,7 @@ class Recommender:
             n_without = np.maximum(events - (np.arange(gathered.keep.shape[1]) > 0), 0)
             scores = self._scores(interests, candidates, n_without, best)  # (B, 1 + N, T): what each line brought
             best_rows = np.take_along_axis(candidates.rows, best, axis=1)
-            reasons = biggest_losses(scores, REASONS)
+            reasons = biggest_losses(scores, whole.weights[:, 0], REASONS)
             return [
                 Advice(
                     "fallback" if not known[user] else "cold" if window.n_events < COLD_EVENTS else "warm",

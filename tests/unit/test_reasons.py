@@ -93,7 +93,7 @@ def test_reasons_are_few_positive_and_biggest_first(shop: Shop, shoppers: list[W
 
 def test_a_line_that_pushes_away_is_no_reason(shop: Shop) -> None:
     liked, hated = line("click", "red boots"), line("dislike", "red jam")
-    (advice,) = shop.recommender().recommend([window(liked, hated)])
+    (advice,) = shop.recommender(items=100).recommend([window(liked, hated)])
     assert {event_id for item in advice.items for event_id, _ in item.because} == {liked.event_id}
 
 

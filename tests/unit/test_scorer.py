@@ -38,5 +38,11 @@ def test_the_features_order_is_part_of_a_bundles_contract() -> None:
 
 def test_the_biggest_losses_come_first_and_of_equals_the_newest() -> None:
     scores = np.array([[[1.0, 1.0], [0.75, 1.5], [0.25, 0.5], [0.75, 0.5], [1.0, 1.0]]], np.float32)
-    assert biggest_losses(scores, 3) == [[[(1, 0.75), (2, 0.25), (0, 0.25)], [(2, 0.5), (1, 0.5), (3, 0.0)]]]
-    assert biggest_losses(scores, 9)[0][1] == [(2, 0.5), (1, 0.5), (3, 0.0), (0, -0.5)]
+    all_drawn = np.ones((1, 4), np.float32)
+    assert biggest_losses(scores, all_drawn, 3) == [[[(1, 0.75), (2, 0.25), (0, 0.25)], [(2, 0.5), (1, 0.5), (3, 0.0)]]]
+    assert biggest_losses(scores, all_drawn, 9)[0][1] == [(2, 0.5), (1, 0.5), (3, 0.0), (0, -0.5)]
+
+
+def test_a_line_that_pushes_away_loses_nothing() -> None:
+    scores = np.array([[[1.0], [0.75], [0.25]]], np.float32)
+    assert biggest_losses(scores, np.array([[1.0, -0.8]], np.float32), 2) == [[[(0, 0.25), (1, 0.0)]]]
