@@ -10,6 +10,7 @@ import json
 import logging
 import socket
 import warnings
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -195,10 +196,14 @@ def _port_is_free(settings: Settings) -> None:
             ) from error
 
 
-def run(settings: Settings) -> int:
-    """One worker until it is told to stop. Returns the exit code 0; raises what ended it otherwise."""
+def run(settings: Settings, joined: Callable[[Settings], Parts] = build) -> int:
+    """One worker until it is told to stop. Returns the exit code 0; raises what ended it otherwise.
+
+    Args:
+        joined: makes the parts; tests of faults pass one that exchanges a part for a careless one.
+    """
     _port_is_free(settings)
-    parts = build(settings)
+    parts = joined(settings)
     worker = faust.Worker(
         faust_app(parts), loglevel=settings.log_level.upper(), redirect_stdouts=False, daemon=True, quiet=True
     )
