@@ -156,6 +156,8 @@ class Intake:
             self._consumer.close()
         except BaseException as error:
             self.failure.set_exception(error)
+            with contextlib.suppress(Exception):  # Others need not wait for its session to end: 45 s by default.
+                self._consumer.close()
         else:
             self.failure.set_result(None)
         finally:

@@ -277,6 +277,12 @@ def test_what_no_patience_mends_ends_the_intake(code: int, fatal: bool, wanted: 
         world.intake.failure.result(5)
 
 
+def test_an_intake_that_fails_leaves_the_group_too() -> None:
+    world = World("clicks")
+    world.consumer.begin(lambda _: failed(KafkaError._FATAL, fatal=True))
+    eventually(lambda: world.consumer.closed, 5)
+
+
 def test_passing_errors_are_survived_and_their_poll_is_not_lost(world: World) -> None:
     world.assigns(CLICKS, clicks=0)
     world.consumer.play(lambda _: [*failed(KafkaError._TRANSPORT), *plain("clicks", 0, 0)])

@@ -6,22 +6,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.event import EventError, Kind, Reason
-from model.text import Line
-from model.window import EMPTY, Window
+from model.catalogue import Shelved
+from model.event import TEXT_FIELD_CHARS, EventError, Kind, Reason
+from model.text import TEXT_CHARS, Line
+from model.window import EMPTY, OWNED, Window
 from stream.messages import (
     Record,
+    Shelf,
+    Trigger,
+    catalogue_record,
     interest,
     read_catalogue_record,
     read_counts_record,
     read_window_record,
     rec_id_of,
+    recommendation,
     rejected,
     text_hash,
     version_of,
     window_record,
 )
-from stream.recommender import Advice
+from stream.recommender import Advice, RankedItem
 from stream.topics import REJECTED
 from tests.property.strategies import lines
 from tests.records import NOW_MS
@@ -75,6 +80,33 @@ def test_counts_may_be_of_kinds_that_this_version_does_not_know() -> None:
 
 def test_texts_that_look_alike_have_other_hashes() -> None:
     assert len({text_hash(text) for text in ("Shoe", "shoe", "Shoe ", "")}) == 4
+
+
+# Sizes: what Kafka takes of a record unless told otherwise is 1 MiB. A larger output could never be committed.
+
+WIDE = '"' * 256  # An id at its longest, each of its bytes two in JSON.
+KAFKA_BYTES = 1_000_000
+
+
+def test_a_window_of_300_lines_fits_whatever_its_user_does() -> None:
+    worst = Line(10**12, WIDE, Kind.IMPRESSION, WIDE, "😀" * TEXT_CHARS, 86_400_000, 5.0, 1e9 / 7, 1e6 / 7)
+    window = Window((worst,) * 300, ((10**12, WIDE),) * OWNED, 10**9)
+    assert len(window_record(WIDE, window, {"t" * 249: 2**62}, 10**12)) < KAFKA_BYTES
+
+
+def test_a_list_of_100_items_fits() -> None:
+    items = tuple(RankedItem(WIDE, rank, 0.123456, ((WIDE, 0.123456),) * 3) for rank in range(100))
+    advice = Advice("fallback", items, np.ones(1024, np.float32))
+    window = Window((line(),), (), 1)
+    assert len(recommendation("m" * 200, WIDE, window, 2**62, Trigger(WIDE, "t" * 249, 1, 1), advice)) < KAFKA_BYTES
+
+
+def test_an_item_with_the_longest_fields_fits() -> None:
+    long = "\x01" * TEXT_FIELD_CHARS  # Each six bytes in JSON.
+    item = Shelved(
+        WIDE, long, long, long, 1e9, True, np.ones(1024, np.float16), dict.fromkeys(Kind, (1000000000.0 / 7, 1))
+    )
+    assert len(catalogue_record(Shelf(item, "h" * 32, {"t" * 249: 2**62}))) < KAFKA_BYTES
 
 
 # Rejections
