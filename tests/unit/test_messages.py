@@ -103,9 +103,8 @@ def test_a_list_of_100_items_fits() -> None:
 
 def test_an_item_with_the_longest_fields_fits() -> None:
     long = "\x01" * TEXT_FIELD_CHARS  # Each six bytes in JSON.
-    item = Shelved(
-        WIDE, long, long, long, 1e9, True, np.ones(1024, np.float16), dict.fromkeys(Kind, (1000000000.0 / 7, 1))
-    )
+    counts = {kind.value: (1e9 / 7, 10**12) for kind in Kind}
+    item = Shelved(WIDE, long, long, long, 1e9, True, np.ones(1024, np.float16), counts)
     assert len(catalogue_record(Shelf(item, "h" * 32, {"t" * 249: 2**62}))) < KAFKA_BYTES
 
 
