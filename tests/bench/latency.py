@@ -52,7 +52,7 @@ def latency(fleet: Fleet, shelf: Catalogue, count: int) -> dict[str, Any]:
             for name, rows in samples["steps"].items()
             if name.startswith("behaviour.")
         }
-    answers.check_windows(sent, fleet.newest(topics.WINDOWS), fleet.bundle.lines)
+    answers.check_windows(sent, fleet.newest(topics.WINDOWS), fleet.bundle.lines, fleet.bundle.age_ms)
     return {
         "items": len(shelf.items),
         "catalogue": shelf.source,

@@ -41,7 +41,7 @@ def replaying(fleet: Fleet, folder: Path, model: bool) -> dict[str, Any]:
         raise answers.WrongAnswer(f"{produced} produced, {len(sent)} in the log, rejected of {list(rejected)[:5]}")
     told["accepted"], told["rejected"] = produced, 0
     windows = fleet.newest(topics.WINDOWS)
-    told["lines_checked"] = answers.check_windows(sent, windows, fleet.bundle.lines)
+    told["lines_checked"] = answers.check_windows(sent, windows, fleet.bundle.lines, fleet.bundle.age_ms)
     told["users"] = len(windows)
     if model:
         for name in (topics.RECOMMENDATIONS, topics.INTERESTS):

@@ -31,7 +31,9 @@ def without_model(fleet: Fleet, sent: Sequence[Sent], batch_events: int) -> dict
     with fleet.worker(model=False, batch_events=batch_events) as worker:
         fleet.await_done("clicks", timeout_s=LIMIT_S, workers=[worker])
         told = rates(worker, len(sent))
-    told["lines_checked"] = answers.check_windows(sent, fleet.newest(topics.WINDOWS), fleet.bundle.lines)
+    told["lines_checked"] = answers.check_windows(
+        sent, fleet.newest(topics.WINDOWS), fleet.bundle.lines, fleet.bundle.age_ms
+    )
     return told
 
 
@@ -43,7 +45,9 @@ def whole_line(fleet: Fleet, sent: Sequence[Sent], shelf: Catalogue, topic: str)
     with fleet.worker() as worker:
         fleet.await_done(topic, timeout_s=LIMIT_S, workers=[worker])
         told = rates(worker, len(sent))
-    told["lines_checked"] = answers.check_windows(sent, fleet.newest(topics.WINDOWS), fleet.bundle.lines)
+    told["lines_checked"] = answers.check_windows(
+        sent, fleet.newest(topics.WINDOWS), fleet.bundle.lines, fleet.bundle.age_ms
+    )
     users = sorted({each.key for each in sent})
     ids = {str(item["item_id"]) for item in shelf.items}
     answers.check_lists(users, fleet.newest(topics.RECOMMENDATIONS), fleet.newest(topics.INTERESTS), ids)
