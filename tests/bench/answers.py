@@ -41,22 +41,47 @@ def told(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_windows(sent: Iterable[Sent], found: Mapping[str, Mapping[str, Any]], lines: int, age_ms: int) -> int:
-    """Every user's newest lines, by time and event id, are those in the changelog; all were sent in order. Returns the lines compared."""
+    """Every user's newest lines, by time and event id, are those in the changelog; so is the number of events.
+
+    Args:
+        sent: all events, each user's in the order of their offsets.
+    Returns:
+        The lines compared.
+    """
     expected: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for key, value in sent:
         expected[key].append(told(orjson.loads(value)))
     if expected.keys() != found.keys():
         raise WrongAnswer(f"{len(expected)} users sent events, {len(found)} have a window")
+    names = ("at", "event", "kind", "item", "text", "dwell", "rating", "price", "quantity")
     compared = 0
     for user, events in expected.items():
-        events.sort(key=lambda line: (line["at"], line["event"]))
-        young = [line for line in events if line["at"] >= events[-1]["at"] - age_ms]
-        names = ("at", "event", "kind", "item", "text", "dwell", "rating", "price", "quantity")
+        n = _taken_in(events, lines, age_ms)
+        events.sort(key=_order)
+        young = [line for line in events if line["at"] >= events[-1]["at"] - age_ms][-lines:]
         held = [dict(zip(names, line, strict=True)) for line in found[user]["lines"]]
-        if held != young[-lines:] or found[user]["n"] != len(events):
-            raise WrongAnswer(f"{user}: the window has {held}, sent were {young[-lines:]}")
+        if held != young:
+            raise WrongAnswer(f"{user}: the window has {held}, sent were {young}")
+        if found[user]["n"] != n:
+            raise WrongAnswer(f"{user}: the window counts {found[user]['n']} events, sent were {n}")
         compared += len(held)
     return compared
+
+
+def _order(line: Mapping[str, Any]) -> tuple[int, str]:
+    return line["at"], line["event"]
+
+
+def _taken_in(events: Sequence[Mapping[str, Any]], lines: int, age_ms: int) -> int:
+    """How many of these, one after the other, were young and new enough to be taken in when they came."""
+    kept: list[tuple[int, str]] = []
+    taken = 0
+    for event in events:
+        mine = _order(event)
+        newest_ms = max(kept[-1][0], mine[0]) if kept else mine[0]
+        kept = [each for each in sorted([*kept, mine]) if each[0] >= newest_ms - age_ms][-lines:]
+        taken += mine in kept
+    return taken
 
 
 def check_lists(
