@@ -47,7 +47,7 @@ def export(folder: Path) -> bytes:
             return hidden
 
     def texts(rows: int, tokens: int) -> tuple[torch.Tensor, ...]:
-        """Padded texts of 1, 2 ... tokens. Traced without padding, transformers would leave the mask out of the graph."""
+        """Padded texts of 1, 2 ... tokens. Traced without padding, transformers would leave the mask out."""
         ids = torch.arange(rows * tokens).reshape(rows, tokens) % network.config.vocab_size
         mask = (torch.arange(tokens)[None] <= torch.arange(rows)[:, None]).long()
         return (ids, mask, torch.zeros_like(ids))[: len(names)]
