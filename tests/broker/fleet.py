@@ -41,7 +41,9 @@ class Shop:
         self.bootstrap = kafka.bootstrap
         self.client: dict[str, Any] = {"bootstrap.servers": kafka.bootstrap, "log_level": 0}
         self.admin = AdminClient(self.client)
-        made = self.admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in TOPICS])
+        # Their records are of 2023: the broker's retention would delete them after 30 s.
+        kept = {"retention.ms": "-1"}
+        made = self.admin.create_topics([NewTopic(name, PARTITIONS, 1, config=kept) for name in TOPICS])
         for future in made.values():
             try:
                 future.result(20)
