@@ -134,7 +134,7 @@ class Behaviour(Turns):
             for batch in batches:
                 self._windows.take_in(batch, now_ms, taken)
             self._windows.sweep({batch.partition for batch in batches}, taken)
-        with timed("behaviour", "write"):
+        with timed("behaviour", "keep"):  # the windows' changelog
             records = [*taken.records(), *taken.rejected]
         published: list[Advice] = []
         if self._recommender is not None and taken.changed:
