@@ -23,7 +23,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from stream.errors import Unreachable
+from stream.errors import NotAllowed, Unreachable
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +127,8 @@ def _records(consumer: Consumer, to_end: _ToEnd) -> list[Message]:
         elif error.code() != KafkaError._PARTITION_EOF:
             if error.fatal():
                 raise KafkaException(error)
+            if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:  # Else it would be told for ever, and never read.
+                raise NotAllowed(f"Kafka does not let this worker read: {error.str()}", "grant READ on the topic")
             log.warning("kafka: %s", error.str())
             continue
         to_end.heed(message)
