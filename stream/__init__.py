@@ -12,3 +12,9 @@
  9 write        messages.py      -> bytes
 10 commit       outbox.py        window records, outputs and consumed offsets -> one Kafka transaction
 """
+
+import os
+
+# The model shares out its users over the worker's threads by itself; numpy's own threads on top only get in its way
+# (12,000 items on two cores: one user 9.3 ms of CPU with them, 4.2 without). Numpy reads it when first imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

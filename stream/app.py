@@ -94,6 +94,7 @@ def faust_app(parts: Parts) -> faust.App:
             try:
                 for turns in parts.turns:
                     await loop.run_in_executor(turns.thread, turns.outbox.open)
+                await loop.run_in_executor(None, parts.warm_up)
                 self.add_future(self._watch(parts.follower.failure))
                 await loop.run_in_executor(None, _await_ready, parts.follower)
                 log.info("the catalogue is read: %d items", len(parts.catalogue))

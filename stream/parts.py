@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from model.bundle import Bundle
 from model.catalogue import Catalogue, Shelved
 from model.encoder import Encoder
+from model.window import EMPTY
 from stream import topics
 from stream.agents import Behaviour, Shelving, Turns
 from stream.batcher import Share
@@ -43,13 +44,20 @@ class Parts:
     guarantee: str
     why: str
     metrics: Metrics
+    encoder: Encoder
     catalogue: Catalogue
+    recommender: Recommender
     intake: Intake
     follower: Follower
     turns: Sequence[Turns]
     shares: Mapping[str, Sequence[Share]]
     failure: BaseException | None = None
     stopping: bool = False
+
+    def warm_up(self) -> None:
+        """Runs the model once, so that the first shopper does not wait for what it sets up when it first runs."""
+        self.encoder.vectors(["firstclick"])
+        self.recommender.recommend([EMPTY])
 
     @property
     def ready(self) -> bool:
@@ -82,7 +90,7 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
     intake = Intake(settings, protocol_of(settings, admin), (events, shelf))
 
     encoder = Encoder(bundle, settings.device, settings.threads, settings.padded_tokens)
-    catalogue = Catalogue(bundle.dim, bundle.half_life_ms)
+    catalogue = Catalogue(bundle.dim, bundle.half_life_ms, threads=settings.threads)
     recommender = Recommender(
         bundle,
         catalogue,
@@ -149,7 +157,9 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
         guarantee,
         why,
         metrics,
+        encoder,
         catalogue,
+        recommender,
         intake,
         Follower(settings.client, admin, topic, partitions, exact, apply),
         (behaviour, Shelving(shelf, intake, outbox(shelf), metrics, shelves)),
