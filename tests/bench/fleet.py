@@ -232,6 +232,6 @@ def spread(seconds: Iterable[float]) -> Mapping[str, float]:
     ordered = sorted(seconds)
     if not ordered:
         return {}
-    ranks = {q: ordered[min(len(ordered) - 1, len(ordered) * q // 100)] for q in (50, 95, 99)}
+    ranks = {q: ordered[-(-len(ordered) * q // 100) - 1] for q in (50, 95, 99)}
     milliseconds = {f"p{q}_ms": round(value * 1000, 3) for q, value in ranks.items()}
     return {**milliseconds, "n": len(ordered), "sum_s": round(sum(ordered), 3)}
