@@ -6,18 +6,17 @@ doubled, or seen too late.
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from stream.follower import read_to_end, reader
 from stream.intake import Intake
-from stream.lane import Batch, Lane
 from stream.outbox import Aborted, Fenced, Transactions
-from stream.windows import Windows
+from tests.broker.careless import Attached, Careless, Credulous, Failing, Overlapping
 from tests.broker.fleet import JOIN_S, PARTITIONS, Copier, Keeper, Shop, records_of
 from tests.brokers import ApacheKafka
 from tests.eventually import eventually
@@ -42,13 +41,6 @@ def hire() -> Iterator[Callable[[Copier], Any]]:
     yield start
     for worker in hired:
         worker.stop()
-
-
-class Careless(Lane):
-    """Rule 1 left out: commits whatever it has."""
-
-    def current(self, batches: Iterable[Batch]) -> bool:
-        return True
 
 
 # 1. Commit only what starts at the done offset, in the same epoch; the group's metadata is older than this check.
@@ -133,47 +125,6 @@ def test_1_metadata_taken_after_the_check_lets_a_stale_batch_pass(shop: Shop, hi
 # 2. A poll that overlapped an assignment is thrown away and fetched again.
 
 
-class Overlapping(Consumer):
-    """A consumer whose poll, once `hold` is set, takes so long that a partition leaves and comes back within it."""
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        super().__init__(config)
-        self.hold = threading.Event()
-        self.held: list[Message] = []
-        self._came_back = False
-
-    def subscribe(self, topics: Any, on_assign: Any = None, **callbacks: Any) -> None:  # type: ignore[override]
-        def heard(consumer: Consumer, partitions: list[TopicPartition]) -> None:
-            on_assign(consumer, partitions)
-            self._came_back = bool(partitions)
-
-        super().subscribe(topics, on_assign=heard, **callbacks)
-
-    def poll(self, timeout: float = -1) -> Message | None:
-        message = super().poll(timeout)
-        if not self.hold.is_set():
-            return message
-        self._came_back = False
-        while not self._came_back:
-            self.held += [message] if message is not None else []
-            message = super().poll(timeout)
-        self.held += [message] if message is not None else []
-        self.hold.clear()
-        return self.held[0]
-
-    def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Message]:
-        held, self.held = self.held[1:], []
-        return held or super().consume(num_messages, timeout)
-
-
-class Credulous(Intake):
-    """Rule 2 left out: believes every poll."""
-
-    def _sort(self, messages: Iterable[Message]) -> None:
-        self._moved.clear()
-        super()._sort(messages)
-
-
 def polled_across_an_assignment(shop: Shop, hire: Any, intake: type[Intake]) -> Copier:
     shop.clicks(3)
     worker: Copier = hire(Copier(shop, "a", intake=intake, consumer=Overlapping))
@@ -204,29 +155,6 @@ def test_2_a_worker_that_believes_it_loses_or_doubles_events(shop: Shop, hire: A
 
 
 # 3. After an abort: drop the windows, rewind, load again. A fatal error ends the worker.
-
-
-class Failing(Producer):
-    """A producer whose next transaction, once told so, the broker has to abort with all its records in the log."""
-
-    fails = False
-
-    def send_offsets_to_transaction(self, *args: Any, **kwargs: Any) -> None:
-        if self.fails:
-            self.fails = False
-            self.flush(10)
-            raise KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION, "stale", txn_requires_abort=True))
-        super().send_offsets_to_transaction(*args, **kwargs)
-
-
-class Attached(Windows):
-    """Rule 3 left out: keeps what it has, whatever becomes of it."""
-
-    def drop(self, partitions: Iterable[int]) -> None:
-        pass
-
-    def load(self, batches: Iterable[Batch]) -> None:
-        super().load([batch for batch in batches if batch.partition not in self._partitions])
 
 
 def kept_after_an_abort(shop: Shop, worker: Keeper) -> dict[str, list[int]]:
