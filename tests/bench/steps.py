@@ -1,4 +1,4 @@
-"""Where (a)'s seconds go within a step: CPU of the calling thread, without Kafka and without another thread's company."""
+"""Where (a)'s seconds go within a step: CPU of the calling thread alone, without Kafka and without company."""
 
 import time
 from collections.abc import Callable, Sequence
