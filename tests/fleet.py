@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ GROUP = "firstclick"
 START_S = 60.0  # 3 s on two idle cores.
 STOP_S = 30.0
 TAKE_OVER_S = 60.0  # A dead worker's session lasts 6 s, its transaction 5 s and the broker's round of 1 s.
+CLOSE_S = 10.0
 PAGE_S = 5.0
 COMMAND = ("-m", "stream.cli", "worker")
 TRANSACTION_MS = 5_000  # A dead worker's transaction hides what follows it for so long; a busy machine commits in .5 s.
@@ -165,8 +167,16 @@ class Fleet:
         return verdict
 
     def close(self) -> None:
-        """Ends all workers hard and prints their logs, which pytest shows for a test that failed."""
-        for worker in self.workers:
+        """Ends all workers and prints their logs, which pytest shows for a test that failed.
+
+        With SIGTERM first: who is killed keeps its group for its session, and the next test waits for that.
+        """
+        running = [worker for worker in self.workers if worker.process.poll() is None]
+        for worker in running:
+            worker.process.terminate()
+        for worker in running:
+            with suppress(subprocess.TimeoutExpired):  # Frozen, or it hangs.
+                worker.process.wait(CLOSE_S)
             worker.kill()
         for worker in self.workers:
             print(f"--- {worker.name}, ended with {worker.process.returncode}:\n{worker.said()}")
