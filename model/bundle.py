@@ -63,7 +63,7 @@ class Manifest(BaseModel):
     name: str
     """Chosen by whoever made it; the model's name is this and eight digits of the content."""
     dim: int = Field(ge=1, le=8192)
-    lines: int = Field(ge=1, le=1024)
+    lines: int = Field(ge=1, le=256)
     """N: lines of a window. More: a longer memory, more bytes per user in Kafka."""
     age_ms: int = Field(ge=1)
     """Lines older than this before the newest leave the window."""

@@ -137,7 +137,7 @@ class Behaviour(Turns):
         with timed("behaviour", "keep"):  # the windows' changelog
             records = [*taken.records(), *taken.rejected]
         published: list[Advice] = []
-        if self._recommender is not None and taken.changed:
+        if self._recommender is not None and (taken.changed or taken.forgotten):
             with timed("behaviour", "recommend"):  # 5 encode, 6 understand, 7 retrieve, 8 score
                 lists = self._recommend(self._recommender, [held.window for held, _ in taken.changed.values()])
             with timed("behaviour", "write"):  # 9 write
@@ -175,6 +175,8 @@ class Behaviour(Turns):
             records.append(Record(RECOMMENDATIONS, -1, key, value))
             records.append(Record(INTERESTS, -1, key, interest(self._model, user_id, held.window, version, advice)))
             published.append(advice)
+        for _, user_id in taken.forgotten:
+            records += [Record(topic, -1, user_id.encode(), None) for topic in (RECOMMENDATIONS, INTERESTS)]
         return published
 
     def _news(self, held: Held, advice: Advice) -> bool:

@@ -130,6 +130,13 @@ def faust_app(parts: Parts) -> faust.App:
                 for (topic, partition), lag in lags.items():
                     parts.metrics.lag.labels(topic, partition).set(lag)
                 for turns in parts.turns:
+                    if torn := turns.lane.torn:  # For an instant in a rebalance, or for good where settings differ.
+                        log.error(
+                            "partitions %s wait: other workers hold them in some of the topics %s; has the whole group "
+                            "the same --events?",
+                            torn,
+                            ", ".join(turns.lane.topics),
+                        )
                     parts.metrics.waiting.labels(turns.lane.name).set(turns.lane.waiting)
 
         async def on_stop(self) -> None:

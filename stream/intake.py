@@ -32,7 +32,7 @@ HIGH_BYTES, LOW_BYTES = 64 << 20, 16 << 20
 # A group with more workers than partitions tells the spare ones nothing (KIP-848): who has heard nothing for this long,
 # and no error, counts as taken in. Joins take 1 to 3 s.
 SPARE_S = 10.0
-COMMITTED_TIMEOUT_S = 60  # A dead worker's open transaction hides its offsets until it times out; then ask again.
+COMMITTED_TIMEOUT_S = 60  # Beyond the transaction timeout, until which a dead worker's transaction hides its offsets.
 
 
 class Intake:
@@ -48,6 +48,7 @@ class Intake:
         self.lanes = {topic: lane for lane in lanes for topic in lane.topics}
         self._all_lanes = tuple(lanes)
         self._incremental = protocol == "consumer"
+        self._committed_timeout_s = COMMITTED_TIMEOUT_S + settings.transaction_timeout_ms / 1000
         config: dict[str, Any] = {
             **settings.client,
             "group.id": settings.group,
@@ -244,7 +245,7 @@ class Intake:
     def _committed(self, consumer: Consumer, partitions: list[TopicPartition]) -> dict[Place, int | None]:
         if not partitions:
             return {}
-        found = consumer.committed(partitions, timeout=COMMITTED_TIMEOUT_S)
+        found = consumer.committed(partitions, timeout=self._committed_timeout_s)
         for partition in found:
             if partition.error is not None:
                 raise KafkaException(partition.error)

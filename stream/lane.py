@@ -81,6 +81,12 @@ class Lane:
         with self._lock:
             return sorted({p for _, p in self._assigned if self._whole(p)})
 
+    @property
+    def torn(self) -> list[int]:
+        """The partitions of which only some topics are ours: nothing of them is worked on."""
+        with self._lock:
+            return sorted({p for _, p in self._assigned if not self._whole(p)})
+
     def _whole(self, partition: int) -> bool:
         return all((topic, partition) in self._assigned for topic in self.topics)
 

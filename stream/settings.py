@@ -160,7 +160,8 @@ class Settings(BaseSettings):
     forget_days: int = _knob(
         400,
         "Windows",
-        "Days without an event after which a user's window is deleted. Memory and changelog grow with the users.",
+        "Days without an event after which a user's window, list and vector are deleted. Memory and changelogs grow "
+        "with the users held.",
         ge=1,
         le=36_500,
     )

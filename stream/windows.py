@@ -18,7 +18,7 @@ from model.window import EMPTY, Window
 from stream.errors import NotAllowed
 from stream.follower import Pair, Place
 from stream.lane import Batch, Fetched
-from stream.messages import Record, Trigger, read_window_record, rejected, window_record
+from stream.messages import Record, Trigger, read_window_record, rejected, version_of, window_record
 from stream.topics import WINDOWS
 
 log = logging.getLogger(__name__)
@@ -133,7 +133,10 @@ class Windows:
                 users.pop(key.decode(), None)
                 continue
             user_id, window, offsets, touched_ms = read_window_record(value)
-            users[user_id] = Held(window, offsets, touched_ms)
+            older = users.get(user_id)
+            # Without transactions a worker that was thought dead may write an older window after its successor's.
+            if older is None or version_of(older.offsets) <= version_of(offsets):
+                users[user_id] = Held(window, offsets, touched_ms)
         self._refuse_new_logs(missing)
         self._partitions |= missing
         loaded = {number: len(partition.users) for number, partition in missing.items()}

@@ -268,3 +268,12 @@ def test_a_model_that_stumbles_over_everything_ends_the_worker_and_commits_nothi
     with pytest.raises(MemoryError):
         world.turn(event(0))
     assert world.outbox.committed == []
+
+
+def test_a_forgotten_users_list_and_vector_are_deleted_with_the_window() -> None:
+    world = World()
+    world.turn(event(0, "old"))
+    world.windows.sweep = lambda partitions, taken: taken.forgotten.append((0, "old"))  # type: ignore[method-assign]
+    sent = world.turn(event(1, "new"))
+    for topic in (WINDOWS, RECOMMENDATIONS, INTERESTS):
+        assert [record.key for record in sent[topic] if record.value is None] == [b"old"]

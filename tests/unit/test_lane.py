@@ -133,3 +133,9 @@ def test_a_topic_that_joins_or_leaves_a_partition_sends_the_others_back_to_what_
 def test_the_offsets_to_commit_are_the_last_end_of_each_partition() -> None:
     batches = [Batch("clicks", 0, 0, 3, 1, []), Batch("browses", 0, 0, 9, 1, []), Batch("clicks", 0, 3, 5, 1, [])]
     assert {(tp.topic, tp.partition, tp.offset) for tp in offsets_of(batches)} == {("clicks", 0, 5), ("browses", 0, 9)}
+
+
+def test_a_partition_of_which_only_some_topics_are_ours_is_told() -> None:
+    lane = Lane("behaviour", ["clicks", "browses"])
+    lane.assign({("clicks", 0): None, ("browses", 0): None, ("clicks", 1): None})
+    assert (lane.partitions, lane.torn) == ([0], [1])

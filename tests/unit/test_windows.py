@@ -260,3 +260,12 @@ def test_a_topic_that_was_created_anew_is_refused_not_taken_for_repeats() -> Non
     anew.changelog, anew.ends = world.changelog, {("clicks", 0): 3}
     with pytest.raises(NotAllowed, match="created anew"):
         anew.run(batch(event(0)))
+
+
+def test_a_late_write_of_a_worker_thought_dead_does_not_bring_back_an_older_window() -> None:
+    zombie, successor, later = World(), World(), World()
+    zombie.run(batch(event(0)))
+    successor.changelog = list(zombie.changelog)
+    successor.run(batch(event(1)))
+    later.changelog = [*successor.changelog, *zombie.changelog]
+    assert shown(later.run(batch(event(2)))) == {"u": ["clicks@0", "clicks@1", "clicks@2"]}
