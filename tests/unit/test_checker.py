@@ -229,7 +229,7 @@ def test_a_planted_defect_is_found_under_its_name(plant: Callable[[History], Non
     assert getattr(history.verdict(), found), str(history.verdict())
 
 
-@pytest.mark.parametrize("plant", [committed_twice, list_twice])
+@pytest.mark.parametrize("plant", [committed_twice, list_twice, refused_twice])
 def test_at_least_once_forgives_the_same_bytes_again(plant: Callable[[History], None]) -> None:
     history = History()
     plant(history)
