@@ -163,9 +163,9 @@ class Windows:
                     held = Held()
                 elif offset <= held.offsets.get(topic, -1):
                     taken.repeated += 1
-                    if held.shown is None:
+                    if held.shown is None and offset == held.offsets[topic]:
                         # Without transactions a worker may die between the window and the list: then only this repeat
-                        # tells that the list is still owed.
+                        # tells that the list is still owed. The newest one, which was the trigger then: the same bytes.
                         changed[number, event.user_id] = held, Trigger(event.event_id, topic, number, offset)
                     continue
                 window = held.window.push(line, lines, age_ms)

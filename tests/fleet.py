@@ -128,6 +128,8 @@ class Fleet:
 
     def committed(self, *names: str) -> bool:
         """Whether the group has committed these topics to their present end."""
+        said = "\n".join(worker.said() for worker in self.workers)
+        assert any(worker.process.poll() is None for worker in self.workers), f"all workers have ended: {said}"
         logs = self.ends(*names)
         asked = [ConsumerGroupTopicPartitions(GROUP, [TopicPartition(*place) for place in logs])]
         try:
