@@ -20,12 +20,12 @@ def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def hire(bundle_folder: Path, tmp_path: Path) -> Iterator[Callable[[Broker], Fleet]]:
+def hire(bundle_folder: Path, tmp_path: Path) -> Iterator[Callable[..., Fleet]]:
     """Makes the fleet of a broker, its shelf's items sent; its workers end with the test."""
     with ExitStack() as stack:
 
-        def on(broker: Broker) -> Fleet:
-            fleet = stack.enter_context(closing(Fleet(broker.bootstrap, bundle_folder, tmp_path)))
+        def on(broker: Broker, partitions: int = 2) -> Fleet:
+            fleet = stack.enter_context(closing(Fleet(broker.bootstrap, bundle_folder, tmp_path, partitions)))
             stock(fleet)
             return fleet
 
@@ -33,6 +33,6 @@ def hire(bundle_folder: Path, tmp_path: Path) -> Iterator[Callable[[Broker], Fle
 
 
 @pytest.fixture
-def fleet(kafka_empty: Broker, hire: Callable[[Broker], Fleet]) -> Fleet:
+def fleet(kafka_empty: Broker, hire: Callable[..., Fleet]) -> Fleet:
     """On Apache Kafka, one broker."""
     return hire(kafka_empty)

@@ -30,6 +30,7 @@ class Hold:
 
     def let_go(self) -> None:
         self._hold.unlink()
+        self._there.unlink(missing_ok=True)
 
 
 def works(worker: Worker) -> None:

@@ -51,10 +51,10 @@ def stock(fleet: Fleet) -> None:
 class Traffic:
     """Shoppers' events for as long as it is not stopped: of a hundred three are bad, and three come twice."""
 
-    def __init__(self, bootstrap: str, per_s: int = 400, seed: int = 7) -> None:
+    def __init__(self, bootstrap: str, per_s: int = 400, users: int = USERS, seed: int = 7) -> None:
         self.sent: list[Record] = []
         self._producer = producer(bootstrap)
-        self._per_tick = round(per_s * TICK_S)
+        self._per_tick, self._users = round(per_s * TICK_S), users
         self._random = random.Random(seed)
         self._seen: dict[str, str] = {}
         self._recent: list[tuple[str, bytes, bytes]] = []
@@ -86,7 +86,7 @@ class Traffic:
     def _send(self) -> None:
         dice = self._random.random()
         if dice < 0.03:
-            user = f"u{self._random.randrange(USERS)}".encode()
+            user = f"u{self._random.randrange(self._users)}".encode()
             self._produce(self._random.choice(TOPICS), user, self._random.choice(BAD), "rejected")
         elif dice < 0.06 and self._recent:
             self._produce(*self._random.choice(self._recent), "accepted")
@@ -97,7 +97,7 @@ class Traffic:
 
     def _event(self) -> tuple[str, bytes, bytes]:
         self._number += 1
-        user, kind = f"u{self._random.randrange(USERS)}", self._random.choice(KINDS)
+        user, kind = f"u{self._random.randrange(self._users)}", self._random.choice(KINDS)
         item = self._random.choice([each for each in SHELF if each != self._seen.get(user)])
         self._seen[user] = item
         event: dict[str, Any] = {"event_id": f"e{self._number}", "user_id": user, "kind": kind, "item_id": item}
