@@ -18,12 +18,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 
 from model.window import EMPTY, Window
 from stream.intake import Intake
-from stream.lane import Batch, Lane
+from stream.lane import Batch, Lane, portions
 from stream.messages import Record, interest, recommendation, version_of
 from stream.metrics import Metrics
 from stream.murmur2 import partition_of
@@ -37,7 +39,18 @@ log = logging.getLogger(__name__)
 
 # Ten seconds of trying at 0.1 s each: a rebalance takes two or three; what aborts a hundred times will not stop.
 MOST_ABORTS = 100
+PORTION = 256  # Records after which a turn looks whether it has enough. Fewer cost more looks, more overshoot by more.
+CALL_USERS = 256  # Users of one call of the model: they take about 300 MB while they are scored.
+TIMED_USERS = 64  # Of a micro-batch, evenly: to observe each costs as much as to commit.
 ABORT_PAUSE_S = 0.1
+
+
+class Work(NamedTuple):
+    """A micro-batch, worked on: what of it is done, what to send, and what to do once that is committed."""
+
+    batches: Sequence[Batch]
+    records: list[Record]
+    committed: Callable[[], None]
 
 
 class Turns:
@@ -60,15 +73,15 @@ class Turns:
         """One micro-batch."""
         self._metrics.batch_events.labels(self.lane.name).observe(sum(len(batch.messages) for batch in batches))
         try:
-            records, committed = self.work(batches)
+            work = self.work(batches)
             with self._metrics.timed(self.lane.name, "commit"):
-                self.outbox.commit(batches, records)
+                self.outbox.commit(work.batches, work.records)
         except Aborted as reason:
             self._again(batches, reason)
         else:
             self._aborts = 0
             with self._metrics.timed(self.lane.name, "tell"):
-                committed()
+                work.committed()
 
     def _again(self, batches: Sequence[Batch], reason: Aborted) -> None:
         self._aborts += 1
@@ -83,8 +96,8 @@ class Turns:
         self.drop(partitions)
         self._intake.rewind(self.lane, partitions)
 
-    def work(self, batches: Sequence[Batch]) -> tuple[list[Record], Callable[[], None]]:
-        """Everything but the commit: what to send, and what to do once it is committed."""
+    def work(self, batches: Sequence[Batch]) -> Work:
+        """Everything but the commit."""
         raise NotImplementedError
 
     def drop(self, partitions: Iterable[int]) -> None:
@@ -100,8 +113,12 @@ class Behaviour(Turns):
         partition_of_item: item id -> the partition of its catalogue record.
         moved: cosine distance that makes a vector worth publishing.
         partitions: of the event topics.
-        batch_users: users of one call of the recommender.
+        batch_users: users that end a micro-batch early, what is left of it waits for the next.
+        batch_texts: texts to encode that do.
     """
+
+    portion = PORTION
+    call_users = CALL_USERS
 
     def __init__(
         self,
@@ -116,24 +133,24 @@ class Behaviour(Turns):
         moved: float,
         partitions: int,
         batch_users: int,
+        batch_texts: int,
     ) -> None:
         self._windows, self._recommender, self._model = windows, recommender, model
         self._partition_of_item, self._moved, self._partitions = partition_of_item, moved, partitions
-        self._batch_users = batch_users
+        self._batch_users, self._batch_texts = batch_users, batch_texts
         super().__init__(lane, intake, outbox, metrics)
 
     def drop(self, partitions: Iterable[int]) -> None:
         self._windows.drop(partitions)
 
-    def work(self, batches: Sequence[Batch]) -> tuple[list[Record], Callable[[], None]]:
+    def work(self, batches: Sequence[Batch]) -> Work:
         timed = self._metrics.timed
         taken, now_ms = Taken(), int(time.time() * 1000)
         with timed("behaviour", "load"):
             self._windows.load(batches)
         with timed("behaviour", "remember"):  # 1 parse, 2 render, 3 remember, 4 gather
-            for batch in batches:
-                self._windows.take_in(batch, now_ms, taken)
-            self._windows.sweep({batch.partition for batch in batches}, taken)
+            done = self._take_in(batches, now_ms, taken)
+            self._windows.sweep({batch.partition for batch in done}, taken)
         with timed("behaviour", "keep"):  # the windows' changelog
             records = [*taken.records(), *taken.rejected]
         published: list[Advice] = []
@@ -143,13 +160,26 @@ class Behaviour(Turns):
             with timed("behaviour", "write"):  # 9 write
                 published = self._write(taken, lists, records)
                 records += count_records(taken.accepted, self._partition_of_item)
-        return records, lambda: self._tell(taken, published)
+        return Work(done, records, lambda: self._tell(taken, published))
+
+    def _take_in(self, batches: Sequence[Batch], now_ms: int, taken: Taken) -> list[Batch]:
+        """Takes in what the model can work on in a turn; the rest goes back to the lane. Returns what is taken in."""
+        pieces = [piece for batch in batches for piece in portions(batch, self.portion)]
+        done = 0
+        for piece in pieces:
+            full = len(taken.changed) >= self._batch_users or taken.texts >= self._batch_texts
+            if full and self._recommender is not None:
+                self.lane.give_back(pieces[done:])
+                break
+            self._windows.take_in(piece, now_ms, taken)
+            done += 1
+        return pieces[:done]
 
     def _recommend(self, recommender: Recommender, windows: Sequence[Window]) -> list[Advice | None]:
         """Advice per window. One that the model stumbles over gets None and takes nobody with it."""
         lists: list[Advice | None] = []
-        for first in range(0, len(windows), self._batch_users):
-            users = windows[first : first + self._batch_users]
+        for first in range(0, len(windows), self.call_users):
+            users = windows[first : first + self.call_users]
             try:
                 lists += recommender.recommend(users)
             except Exception:
@@ -205,8 +235,10 @@ class Behaviour(Turns):
             metrics.unchanged.inc(len(taken.changed) - len(lists))
         metrics.batch_users.observe(len(taken.changed))
         metrics.users.set(len(self._windows))
-        for (partition, user_id), (held, _) in taken.changed.items():
+        step = len(taken.changed) // TIMED_USERS + 1
+        for held, _ in islice(taken.changed.values(), 0, None, step):
             metrics.end_to_end.observe(max(now_ms - held.touched_ms, 0.0) / 1000)
+        for (partition, user_id), (held, _) in taken.changed.items():
             if held.window.n_events == 1 and partition_of(user_id.encode(), self._partitions) != partition:
                 metrics.foreign.inc()
 
@@ -221,7 +253,7 @@ class Shelving(Turns):
     def drop(self, partitions: Iterable[int]) -> None:
         self._shelves.drop(partitions)
 
-    def work(self, batches: Sequence[Batch]) -> tuple[list[Record], Callable[[], None]]:
+    def work(self, batches: Sequence[Batch]) -> Work:
         with self._metrics.timed("shelf", "load"):
             self._shelves.load(batches)
         before = self._shelves.encoded
@@ -235,4 +267,4 @@ class Shelving(Turns):
                 if reason is not None:
                     self._metrics.events.labels("item", reason.decode()).inc()
 
-        return records, tell
+        return Work(batches, records, tell)

@@ -9,7 +9,7 @@ all of them end in one state. Its epoch grows whenever that ownership, or the pl
 
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from confluent_kafka import TopicPartition
@@ -55,7 +55,7 @@ class Lane:
         self.on_dropped: Callable[[int], None] = lambda partition: None
         """Called (from the consumer's thread; must not block) when a partition's state is no longer ours."""
         self.on_waiting: Callable[[], None] = lambda: None
-        """Called (from the consumer's thread; must not block) when something waits."""
+        """Called (from other threads; must not block) when something waits."""
         self._lock = threading.Lock()
         self._waiting: dict[Place, deque[Batch]] = {}
         self._bytes = 0
@@ -128,6 +128,15 @@ class Lane:
             for batch in batches:
                 self._done[batch.topic, batch.partition] = batch.end
 
+    def give_back(self, batches: Sequence[Batch]) -> None:
+        """What was taken and not worked on comes first again; what is no longer ours to work on does not."""
+        with self._lock:
+            for batch in reversed(batches):
+                if batch.epoch == self._epoch.get(batch.partition):
+                    self._waiting.setdefault((batch.topic, batch.partition), deque()).appendleft(batch)
+                    self._count(batch, 1)
+        self.on_waiting()
+
     # What follows is the consumer thread's.
 
     def offer(self, place: Place, messages: list[Fetched]) -> None:
@@ -193,6 +202,14 @@ class Lane:
     def place_done(self, place: Place) -> int | None:
         """The committed offset of a partition of ours; None where nothing is committed yet."""
         return self._done.get(place)
+
+
+def portions(batch: Batch, most: int) -> Iterator[Batch]:
+    """The batch in pieces of `most` records, in order; each can be committed after the one before."""
+    while len(batch.messages) > most:
+        first, batch = _split(batch, most)
+        yield first
+    yield batch
 
 
 def _split(batch: Batch, most: int) -> tuple[Batch, Batch]:

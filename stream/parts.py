@@ -143,6 +143,7 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
         settings.moved,
         partitions,
         settings.batch_users,
+        settings.batch_texts,
     )
     shares = {
         events.name: [Share(events.topics, settings.batch_events)],

@@ -64,6 +64,7 @@ class Taken:
             producers that hash differently give one user two windows.
         rejected: records for the rejected topic.
         accepted: the new lines, with the kind, item and time that the counts need.
+        texts: how many of these have a text of their own to be encoded.
         repeated: events that their window had already.
         forgotten: (partition, user id) whose windows are too old.
     """
@@ -72,6 +73,7 @@ class Taken:
         self.changed: dict[tuple[int, str], tuple[Held, Trigger]] = {}
         self.rejected: list[Record] = []
         self.accepted: list[Line] = []
+        self.texts = 0
         self.repeated = 0
         self.forgotten: list[tuple[int, str]] = []
 
@@ -187,6 +189,8 @@ class Windows:
             held.touched_ms = max(held.touched_ms, arrived_ms)
             changed[number, event.user_id] = held, Trigger(event.event_id, topic, number, offset)
             accepted.append(line)
+            if line.text:
+                taken.texts += 1
             partition.now_ms = max(partition.now_ms, arrived_ms)
 
     def _refuse_new_logs(self, loaded: Mapping[int, _Partition]) -> None:

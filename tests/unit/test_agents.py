@@ -68,12 +68,16 @@ class Quick(Behaviour):
     """A hundred aborts without the ten seconds that they take."""
 
     abort_pause_s = 0.0
+    portion = 1
+    call_users = 2
 
 
 class World:
     """The behaviour lane over an empty changelog."""
 
-    def __init__(self, moved: float = 0.0, items: Mapping[str, int] | None = None, batch_users: int = 256) -> None:
+    def __init__(
+        self, moved: float = 0.0, items: Mapping[str, int] | None = None, batch_users: int = 256, batch_texts: int = 256
+    ) -> None:
         self.recommender, self.outbox, self.intake, self.metrics = (
             FakeRecommender(),
             FakeOutbox(),
@@ -84,7 +88,7 @@ class World:
         self.windows = Windows(lambda _: [], lambda _: {}, 5, DAY_MS, 30 * DAY_MS, 100_000)
         self.turns = Quick(
             self.lane, cast(Intake, self.intake), self.outbox, self.metrics, self.windows,
-            cast(Recommender, self.recommender), "m", items or {}, moved, 4, batch_users,
+            cast(Recommender, self.recommender), "m", items or {}, moved, 4, batch_users, batch_texts,
         )  # fmt: skip
 
     def turn(self, *records: FakeRecord) -> dict[str, list[Any]]:
@@ -155,7 +159,7 @@ def test_a_repeat_asks_for_no_advice() -> None:
 
 
 def test_the_recommender_gets_no_more_users_at_a_time_than_set_and_lists_keep_their_users() -> None:
-    world = World(batch_users=2)
+    world = World()
     world.recommender.advice = lambda window: advice(window.lines[-1].item_id)
     sent = world.turn(*(event(n, f"u{n}", item_id=f"i{n}") for n in range(5)))
     assert world.recommender.asked == [2, 2, 1]
@@ -277,3 +281,17 @@ def test_a_forgotten_users_list_and_vector_are_deleted_with_the_window() -> None
     sent = world.turn(event(1, "new"))
     for topic in (WINDOWS, RECOMMENDATIONS, INTERESTS):
         assert [record.key for record in sent[topic] if record.value is None] == [b"old"]
+
+
+@pytest.mark.parametrize(("users", "texts", "done"), [(2, 9, 2), (9, 2, 3), (9, 9, 5)])
+def test_a_turn_ends_once_it_has_users_or_texts_enough_and_the_rest_waits_in_order(
+    users: int, texts: int, done: int
+) -> None:
+    world = World(batch_users=users, batch_texts=texts)
+    world.lane.assign({("clicks", 0): 0})
+    events = [event(n, f"u{n}", kind="review", text="good" if n else "", item_id=f"i{n}") for n in range(5)]
+    world.lane.offer(("clicks", 0), list(events))
+    world.turns.turn(world.lane.take(9, ["clicks"]))
+    assert len([record for record in world.outbox.committed[0] if record.topic == WINDOWS]) == done
+    left = [message.offset() for batch in world.lane.take(9, ["clicks"]) for message in batch.messages]
+    assert left == list(range(done, 5))
