@@ -31,6 +31,7 @@ from stream.metrics import Metrics
 from stream.murmur2 import partition_of
 from stream.outbox import Aborted, Fenced, Outbox
 from stream.recommender import Advice, Recommender
+from stream.settings import Settings
 from stream.shelf import Shelves, count_records
 from stream.topics import INTERESTS, RECOMMENDATIONS
 from stream.windows import Held, Taken, Windows
@@ -111,10 +112,8 @@ class Behaviour(Turns):
     Args:
         recommender: steps 5 to 8; None leaves out steps 4 to 9, to measure what the rest costs.
         partition_of_item: item id -> the partition of its catalogue record.
-        moved: cosine distance that makes a vector worth publishing.
         partitions: of the event topics.
-        batch_users: users that end a micro-batch early, what is left of it waits for the next.
-        batch_texts: texts to encode that do.
+        settings: what is worth publishing, and when a micro-batch is full.
     """
 
     portion = PORTION
@@ -130,14 +129,11 @@ class Behaviour(Turns):
         recommender: Recommender | None,
         model: str,
         partition_of_item: Mapping[str, int],
-        moved: float,
         partitions: int,
-        batch_users: int,
-        batch_texts: int,
+        settings: Settings,
     ) -> None:
         self._windows, self._recommender, self._model = windows, recommender, model
-        self._partition_of_item, self._moved, self._partitions = partition_of_item, moved, partitions
-        self._batch_users, self._batch_texts = batch_users, batch_texts
+        self._partition_of_item, self._partitions, self._settings = partition_of_item, partitions, settings
         super().__init__(lane, intake, outbox, metrics)
 
     def drop(self, partitions: Iterable[int]) -> None:
@@ -165,9 +161,9 @@ class Behaviour(Turns):
     def _take_in(self, batches: Sequence[Batch], now_ms: int, taken: Taken) -> list[Batch]:
         """Takes in what the model can work on in a turn; the rest goes back to the lane. Returns what is taken in."""
         pieces = [piece for batch in batches for piece in portions(batch, self.portion)]
-        done = 0
+        limits, done = self._settings, 0
         for piece in pieces:
-            full = len(taken.changed) >= self._batch_users or taken.texts >= self._batch_texts
+            full = len(taken.changed) >= limits.batch_users or taken.texts >= limits.batch_texts
             if full and self._recommender is not None:
                 self.lane.give_back(pieces[done:])
                 break
@@ -216,7 +212,7 @@ class Behaviour(Turns):
             before = held.shown[1]
             if np.array_equal(before, vector):
                 return False
-            if self._moved and 1.0 - float(before.astype(np.float32) @ advice.vector) <= self._moved:
+            if self._settings.moved and 1.0 - float(before.astype(np.float32) @ advice.vector) <= self._settings.moved:
                 return False
         held.shown = items, vector
         return True

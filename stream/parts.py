@@ -140,10 +140,8 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
         recommender if model else None,
         bundle.model,
         partition_of_item,
-        settings.moved,
         partitions,
-        settings.batch_users,
-        settings.batch_texts,
+        settings,
     )
     shares = {
         events.name: [Share(events.topics, settings.batch_events)],

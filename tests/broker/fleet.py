@@ -196,9 +196,8 @@ class Keeper(Copier):
             cast(Recommender, Constant()),
             "m",
             {},
-            0.0,
             PARTITIONS,
-            256,
+            self.settings,
         )
 
     def turn(self) -> None:

@@ -15,6 +15,7 @@ from stream.messages import Record
 from stream.metrics import Metrics
 from stream.outbox import Aborted, Fenced
 from stream.recommender import Advice, RankedItem, Recommender
+from stream.settings import Settings
 from stream.topics import COUNTS, INTERESTS, RECOMMENDATIONS, REJECTED, WINDOWS
 from stream.windows import DAY_MS, Windows
 from tests.records import FakeRecord, batch, event
@@ -88,7 +89,8 @@ class World:
         self.windows = Windows(lambda _: [], lambda _: {}, 5, DAY_MS, 30 * DAY_MS, 100_000)
         self.turns = Quick(
             self.lane, cast(Intake, self.intake), self.outbox, self.metrics, self.windows,
-            cast(Recommender, self.recommender), "m", items or {}, moved, 4, batch_users, batch_texts,
+            cast(Recommender, self.recommender), "m", items or {}, 4,
+            Settings(moved=moved, batch_users=batch_users, batch_texts=batch_texts),
         )  # fmt: skip
 
     def turn(self, *records: FakeRecord) -> dict[str, list[Any]]:
