@@ -26,7 +26,7 @@ import numpy as np
 from model.window import EMPTY, Window
 from stream.intake import Intake
 from stream.lane import Batch, Lane, portions
-from stream.messages import Record, interest, recommendation, version_of
+from stream.messages import Record, Trigger, interest, recommendation, version_of
 from stream.metrics import Metrics
 from stream.murmur2 import partition_of
 from stream.outbox import Aborted, Fenced, Outbox
@@ -197,7 +197,7 @@ class Behaviour(Turns):
             if advice is None or not self._news(held, advice):
                 continue
             key, version = user_id.encode(), version_of(held.offsets)
-            value = recommendation(self._model, user_id, held.window, version, trigger, advice)
+            value = recommendation(self._model, user_id, held.window, version, Trigger(*trigger), advice)
             records.append(Record(RECOMMENDATIONS, -1, key, value))
             records.append(Record(INTERESTS, -1, key, interest(self._model, user_id, held.window, version, advice)))
             published.append(advice)

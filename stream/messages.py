@@ -111,7 +111,7 @@ def window_record(user_id: str, window: Window, offsets: Mapping[str, int], touc
             "version": version_of(offsets),
             "offsets": offsets,
             "touched": touched_ms,
-            "lines": [tuple(line) for line in window.lines],
+            "lines": list(map(tuple, window.lines)),  # orjson takes no named tuples.
             "owned": window.owned,
         }
     )

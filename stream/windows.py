@@ -18,7 +18,7 @@ from model.window import EMPTY, Window
 from stream.errors import NotAllowed
 from stream.follower import Pair, Place
 from stream.lane import Batch, Fetched
-from stream.messages import Record, Trigger, read_window_record, rejected, version_of, window_record
+from stream.messages import Record, read_window_record, rejected, version_of, window_record
 from stream.topics import WINDOWS
 
 log = logging.getLogger(__name__)
@@ -60,8 +60,8 @@ class Taken:
     """What one micro-batch did to the windows.
 
     Attributes:
-        changed: (partition, user id) -> what is held, and the newest event that changed it. The partition, because
-            producers that hash differently give one user two windows.
+        changed: (partition, user id) -> what is held, and the newest event that changed it, as a `Trigger` has it. By
+            partition, because producers that hash differently give one user two windows.
         rejected: records for the rejected topic.
         accepted: the new lines, with the kind, item and time that the counts need.
         texts: how many of these have a text of their own to be encoded.
@@ -70,7 +70,7 @@ class Taken:
     """
 
     def __init__(self) -> None:
-        self.changed: dict[tuple[int, str], tuple[Held, Trigger]] = {}
+        self.changed: dict[tuple[int, str], tuple[Held, tuple[str, str, int, int]]] = {}
         self.rejected: list[Record] = []
         self.accepted: list[Line] = []
         self.texts = 0
@@ -168,7 +168,7 @@ class Windows:
                     if held.shown is None and offset == held.offsets[topic]:
                         # Without transactions a worker may die between the window and the list: then only this repeat
                         # tells that the list is still owed. The newest one, which was the trigger then: the same bytes.
-                        changed[number, event.user_id] = held, Trigger(event.event_id, topic, number, offset)
+                        changed[number, event.user_id] = held, (event.event_id, topic, number, offset)
                     continue
                 window = held.window.push(line, lines, age_ms)
             except EventError as error:
@@ -186,12 +186,14 @@ class Windows:
             users[event.user_id] = held
             held.window = window
             held.offsets[topic] = offset
-            held.touched_ms = max(held.touched_ms, arrived_ms)
-            changed[number, event.user_id] = held, Trigger(event.event_id, topic, number, offset)
+            if arrived_ms > held.touched_ms:
+                held.touched_ms = arrived_ms
+            changed[number, event.user_id] = held, (event.event_id, topic, number, offset)
             accepted.append(line)
             if line.text:
                 taken.texts += 1
-            partition.now_ms = max(partition.now_ms, arrived_ms)
+            if arrived_ms > partition.now_ms:
+                partition.now_ms = arrived_ms
 
     def _refuse_new_logs(self, loaded: Mapping[int, _Partition]) -> None:
         """A topic that was deleted and created anew counts from 0 again: its events would all pass for repeats."""
