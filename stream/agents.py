@@ -72,9 +72,10 @@ class Turns:
 
     def turn(self, batches: Sequence[Batch]) -> None:
         """One micro-batch."""
-        self._metrics.batch_events.labels(self.lane.name).observe(sum(len(batch.messages) for batch in batches))
         try:
             work = self.work(batches)
+            records = sum(len(batch.messages) for batch in work.batches)
+            self._metrics.batch_events.labels(self.lane.name).observe(records)
             with self._metrics.timed(self.lane.name, "commit"):
                 self.outbox.commit(work.batches, work.records)
         except Aborted as reason:
