@@ -123,7 +123,14 @@ class Fleet:
             return not there
 
         eventually(emptied, 20, "topics deleted")
+        # A worker that was killed holds its partitions until its session ends: the next would begin with half of them.
+        eventually(self._group_is_gone, 30, "the group is empty")
         topics.apply(self.admin, shapes)
+
+    def _group_is_gone(self) -> bool:
+        [deleted] = self.admin.delete_consumer_groups([GROUP], request_timeout=10).values()
+        error = deleted.exception()
+        return error is None or error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND
 
     @contextmanager
     def worker(self, **settings: object) -> Iterator[Worker]:

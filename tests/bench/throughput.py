@@ -61,7 +61,8 @@ def rates(worker: Worker, events: int) -> dict[str, Any]:
     cpu_s = samples["cpu_s"] - worker.start_cpu_s
     batches = samples["batch_events"]["behaviour"]
     steps = {name.partition(".")[2]: rows for name, rows in samples["steps"].items() if name.startswith("behaviour.")}
-    first, last = batches[0][0], steps["commit"][-1][0]
+    first = min(ended - took for rows in steps.values() for ended, took in rows)
+    last = steps["commit"][-1][0]
     if sum(count for _, count in batches) != events:
         raise answers.WrongAnswer(f"{events} events sent, {sum(count for _, count in batches)} taken in")
     seconds = last - first
