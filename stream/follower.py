@@ -85,6 +85,10 @@ def ends(admin: AdminClient, places: Iterable[Place]) -> dict[Place, int]:
     asked = {TopicPartition(*place): latest for place in places}
     for tries_left in reversed(range(TRIES)):
         try:
+            # The client never learns by itself that a leader has moved: it asks the old one for as long as a request
+            # may take, or the new one with the old epoch, in vain (FENCED_LEADER_EPOCH for 45 s and more).
+            for topic in {place.topic for place in asked}:
+                admin.list_topics(topic, timeout=ASK_S)
             found = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ASK_S)
             return {(place.topic, place.partition): int(answer.result().offset) for place, answer in found.items()}
         except KafkaException as error:
