@@ -9,11 +9,12 @@ import logging
 import queue
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from typing import Any, cast
+from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream.errors import NotAllowed, Unreachable
 from stream.lane import Batch, Fetched, Lane, Place, offsets_of
@@ -167,6 +168,8 @@ class Intake:
     def _do_chores(self) -> None:
         while not self._chores.empty():
             work, future = self._chores.get()
+            if not future.set_running_or_notify_cancel():  # Whoever asked has stopped meanwhile.
+                continue
             try:
                 future.set_result(work(self._consumer))
             except Exception as error:
@@ -175,7 +178,9 @@ class Intake:
     def _refuse_chores(self) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
-                self._chores.get_nowait()[1].set_exception(Unreachable("the consumer has ended"))
+                _, future = self._chores.get_nowait()
+                if future.set_running_or_notify_cancel():
+                    future.set_exception(Unreachable("the consumer has ended"))
 
     def _pause_and_seek(self) -> None:
         for place, offset in list(self._seeks.items()):
@@ -198,14 +203,13 @@ class Intake:
             self._consumer.resume([TopicPartition(*place) for place in fewer])
         self._paused = paused
 
-    def _sort(self, messages: Iterable[Message]) -> None:
+    def _sort(self, messages: Iterable[Any]) -> None:
         """Records to their lanes. A partition that moved during this very poll is thrown away and fetched again."""
-        by_place: dict[Place, list[Fetched]] = {}
+        by_place: defaultdict[Place, list[Fetched]] = defaultdict(list)
         for message in messages:
             error = message.error()
             if error is None:
-                fetched = cast(Fetched, message)
-                by_place.setdefault((fetched.topic(), fetched.partition()), []).append(fetched)
+                by_place[message.topic(), message.partition()].append(message)
             else:
                 self._heed(error)
         for place, found in by_place.items():

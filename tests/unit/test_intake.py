@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -296,6 +297,15 @@ def test_a_chore_left_to_an_ended_intake_is_refused_not_forgotten() -> None:
         world.intake.failure.result(5)
     with pytest.raises(Unreachable):
         world.intake.rewind(world.lane, [0])
+
+
+def test_a_chore_that_nobody_waits_for_any_more_is_left_out(world: World) -> None:
+    done: list[str] = []
+    given_up: Future[None] = Future()
+    assert given_up.cancel()
+    world.intake._chores.put((lambda _: done.append("given up"), given_up))
+    world.intake.chore(lambda _: done.append("next")).result(5)
+    assert done == ["next"]
 
 
 def test_a_chore_that_fails_tells_who_left_it(world: World) -> None:
