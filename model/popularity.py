@@ -33,6 +33,10 @@ WEIGHTS: dict[str, float] = {
 """What one event of a kind says about how much its item is wanted. A return takes its purchase back."""
 
 
+ENOUGH = 100.0
+"""Weighted counts (25 purchases) from which on the most wanted item says what sells; fewer are mostly chance."""
+
+
 def add_counts(counts: Counts, more: Counts, half_life_ms: int = HALF_LIFE_MS) -> dict[str, tuple[float, int]]:
     """`counts` with `more` in it; of each kind the value is told at the later of the two times.
 
@@ -70,8 +74,11 @@ def level(counts: Counts, half_life_ms: int) -> tuple[float, int]:
 
 
 def popularity(levels: Floats, at_ms: int, half_life_ms: int) -> Floats:
-    """Log of the weighted counts at `at_ms`, 0 (nothing) to 1 (the most wanted of these), by item; float32."""
+    """Log of the weighted counts at `at_ms`, 0 (nothing) to 1 (the most wanted of these), by item; float32.
+
+    Where nothing is wanted more than ENOUGH, that is 1: one purchase of a shop's first day is no bestseller.
+    """
     logs = np.log1p(np.exp2(levels - at_ms / half_life_ms))
-    highest = logs.max(initial=0.0)
-    shares: Floats = (logs / highest if highest > 0 else logs).astype(np.float32)
+    highest = max(float(logs.max(initial=0.0)), float(np.log1p(ENOUGH)))
+    shares: Floats = (logs / highest).astype(np.float32)
     return shares

@@ -34,6 +34,15 @@ class Line(NamedTuple):
     quantity: float | None
 
 
+BAD_RATING = 2.0
+"""Stars at or below which a review speaks against its item."""
+
+
+def refuses(line: Line) -> bool:
+    """Whether a line's rating says no to its item."""
+    return line.rating is not None and line.rating <= BAD_RATING
+
+
 def render(event: Event) -> Line:
     """The line of an event. What a user typed is never syntax: it is folded and cut, and stays itself."""
     match event.kind:

@@ -21,7 +21,7 @@ from model.gather import gather, texts_of
 from model.interest import Interest, Interests, anything_wanted
 from model.scorer import Scorer, biggest_losses
 from model.session import Floats
-from model.text import Line
+from model.text import Line, refuses
 from model.window import OWNING, Window
 
 REASONS = 3
@@ -35,8 +35,6 @@ DECIMALS = 6
 """Of scores and weights: float32 knows no more, and the last bit differs between CPU and GPU."""
 REFUSING = frozenset({Kind.RETURN, Kind.DISLIKE})
 """Kinds after which an item does not come back, not even in a category of repeat purchases."""
-BAD_RATING = 2.0
-"""A review at or below it refuses, too."""
 
 
 class RankedItem(NamedTuple):
@@ -192,7 +190,7 @@ class Recommender:
         had.update(line.item_id for line in lines if line.kind in OWNING)
         if self._repeat_categories:
             had = {item_id for item_id in had if not self._repeats(item_id)}
-        had.update(line.item_id for line in lines if line.kind in REFUSING or _is_bad(line))
+        had.update(line.item_id for line in lines if line.kind in REFUSING or refuses(line))
         had.add(next((line.item_id for line in reversed(lines) if line.item_id and line.kind != Kind.IMPRESSION), ""))
         return {row for item_id in had if (row := self._catalogue.row(item_id)) is not None}
 
@@ -200,7 +198,3 @@ class Recommender:
         row = self._catalogue.row(item_id)
         category = "" if row is None else self._catalogue.at(row).category
         return any(fnmatchcase(category, pattern) for pattern in self._repeat_categories)
-
-
-def _is_bad(line: Line) -> bool:
-    return line.rating is not None and line.rating <= BAD_RATING

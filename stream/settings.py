@@ -6,6 +6,7 @@ default below. Each field's text is its `--help`; its group is the heading that 
 
 import os
 import socket
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -20,6 +21,7 @@ from pydantic_settings import (
 )
 
 from model.bundle import DEFAULT_BUNDLE
+from stream.errors import WrongUsage
 
 
 def _names(value: object) -> object:
@@ -208,6 +210,7 @@ class Settings(BaseSettings):
 
         Raises:
             pydantic.ValidationError: a value out of its range, or an unknown name.
+            WrongUsage: the file is not TOML.
         """
 
         class Loaded(cls):  # type: ignore[misc, valid-type]
@@ -224,4 +227,7 @@ class Settings(BaseSettings):
             ) -> tuple[PydanticBaseSettingsSource, ...]:
                 return init_settings, EnvSettingsSource(settings_cls), TomlConfigSettingsSource(settings_cls)
 
-        return cls.model_validate(Loaded(**given).model_dump())
+        try:
+            return cls.model_validate(Loaded(**given).model_dump())
+        except tomllib.TOMLDecodeError as error:
+            raise WrongUsage(f"{toml} is not TOML: {error}") from error

@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from model.catalogue import Shelved
 from model.encoder import Encoder
-from model.event import Item, parse_item
+from model.event import Item, Kind, parse_item
 from model.popularity import add_counts
 from model.rejection import EventError, Reason
-from model.text import Line, item_text
+from model.text import Line, item_text, refuses
 from stream.follower import Pair
 from stream.lane import Batch, Fetched
 from stream.messages import (
@@ -36,10 +36,12 @@ log = logging.getLogger(__name__)
 def count_records(lines: Iterable[Line], partition_of: Mapping[str, int]) -> Iterator[Record]:
     """One record per item that these lines touch: what its owner will add to the item's counts.
 
-    Items that are not on the shelf are not counted: nobody owns them.
+    Items that are not on the shelf are not counted: nobody owns them. A bad review counts as a dislike.
     """
     counted: dict[tuple[int, str], dict[str, tuple[float, int]]] = {}
-    for at_ms, _, kind, item_id, *_ in lines:
+    for line in lines:
+        at_ms, item_id = line.at_ms, line.item_id
+        kind = Kind.DISLIKE if refuses(line) else line.kind
         partition = partition_of.get(item_id)  # Asked once: another thread takes items off the shelf meanwhile.
         if partition is not None:
             counts = counted.setdefault((partition, item_id), {})

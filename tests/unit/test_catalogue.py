@@ -109,16 +109,16 @@ def test_popularity_halves_with_event_time_and_knows_no_clock() -> None:
     vector = unit(1, 1)[0]
     catalogue.apply(
         [
-            ("old", shelved("old", vector, counts={"click": (8.0, AT - 3 * DAY)})),
-            ("new", shelved("new", vector, counts={"click": (1.0, AT)})),
-            ("hot", shelved("hot", vector, counts={"click": (3.0, AT)})),
+            ("old", shelved("old", vector, counts={"click": (800.0, AT - 3 * DAY)})),
+            ("new", shelved("new", vector, counts={"click": (100.0, AT)})),
+            ("hot", shelved("hot", vector, counts={"click": (300.0, AT)})),
             ("none", shelved("none", vector)),
         ]
     )
     told = {name: float(catalogue.popularity[catalogue.row(name)]) for name in ("old", "new", "hot", "none")}
     assert told["old"] == pytest.approx(told["new"], rel=1e-5)
     assert told["hot"] == 1.0
-    assert told["new"] == pytest.approx(np.log(2) / np.log(4), rel=1e-5)
+    assert told["new"] == pytest.approx(np.log(101) / np.log(301), rel=1e-5)
     assert told["none"] == 0.0
 
 

@@ -59,3 +59,9 @@ def test_every_kind_has_a_weight() -> None:
 def test_nothing_sold_is_no_popularity() -> None:
     assert popularity(np.full(3, -np.inf), AT, DAY).tolist() == [0, 0, 0]
     assert popularity(np.zeros(0), 0, DAY).tolist() == []
+
+
+def test_one_purchase_of_a_shops_first_day_is_no_bestseller() -> None:
+    heights = np.array([level({"purchase": (1.0, AT)}, DAY)[0], level({"purchase": (100.0, AT)}, DAY)[0]])
+    assert popularity(heights[:1], AT, DAY)[0] == pytest.approx(np.log(5) / np.log(101), rel=1e-4)
+    assert popularity(heights, AT, DAY)[1] == pytest.approx(1.0)

@@ -239,3 +239,9 @@ class Vanishing(dict[str, int]):
 
 def test_an_item_that_leaves_the_shelf_meanwhile_breaks_nothing() -> None:
     assert len(list(count_records([line("i")], Vanishing(i=1)))) == 1
+
+
+def test_a_bad_review_counts_as_a_dislike_and_a_good_one_as_a_review() -> None:
+    bad, good = (line("i", Kind.REVIEW)._replace(rating=stars) for stars in (2.0, 3.0))
+    [record] = count_records([bad, good], {"i": 0})
+    assert orjson.loads(record.value or b"") == {"dislike": [1.0, NOW_MS], "review": [1.0, NOW_MS]}
