@@ -10,9 +10,9 @@ import json
 import logging
 import socket
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, cast
 
 from stream.agents import Turns
 from stream.batcher import Batcher
@@ -38,6 +38,109 @@ class _NoKafka(BootStrategy):
     enable_kafka = False
 
 
+class Feed(faust.Service):
+    """Starts and stops the threads, and puts their micro-batches into the agents' channels."""
+
+    def __init__(self, app: faust.App, parts: Parts) -> None:
+        super().__init__()
+        self._app, self._parts = app, parts
+        self.channels: dict[str, Any] = {turns.lane.name: app.channel(maxsize=1) for turns in parts.turns}
+        self._batchers: dict[str, Batcher] = {}
+
+    def agent(self, turns: Turns) -> Callable[[Any], Coroutine[Any, Any, None]]:
+        """The body of a lane's agent: a turn for every micro-batch."""
+
+        async def body(stream: Any) -> None:
+            async for batches in stream:
+                if self._parts.stopping:  # Its offsets are not committed: whoever takes over reads it again.
+                    return
+                try:
+                    await asyncio.get_running_loop().run_in_executor(turns.thread, turns.turn, batches)
+                except asyncio.CancelledError:  # Faust stops its agents; the turn itself ends in its thread.
+                    raise
+                except BaseException as error:
+                    await self._end(error)
+                    return
+                self._batchers[turns.lane.name].ended()
+
+        return body
+
+    async def on_start(self) -> None:
+        for turns in self._parts.turns:
+            name = turns.lane.name
+            self._batchers[name] = Batcher(turns.lane, self._parts.shares[name], self._parts.settings.wait_ms)
+        self._app.flow_control.resume()  # Faust suspends its agents' queues until its own consumer has partitions.
+        self._parts.follower.start()
+        self.add_future(self._begin())
+
+    async def on_stop(self) -> None:
+        loop, parts = asyncio.get_running_loop(), self._parts
+        parts.stopping = True
+        for turns in parts.turns:  # The micro-batch under way is committed; no other begins.
+            await loop.run_in_executor(None, turns.thread.shutdown)
+        await loop.run_in_executor(None, parts.intake.stop)
+        for turns in parts.turns:
+            await loop.run_in_executor(None, turns.outbox.close)
+        await loop.run_in_executor(None, parts.follower.stop)
+
+    async def _begin(self) -> None:
+        loop, parts = asyncio.get_running_loop(), self._parts
+        try:
+            for turns in parts.turns:
+                await loop.run_in_executor(turns.thread, turns.outbox.open)
+            await loop.run_in_executor(None, parts.warm_up)
+            self.add_future(self._watch(parts.follower.failure))
+            await loop.run_in_executor(None, _await_ready, parts.follower)
+            log.info("the catalogue is read: %d items", len(parts.catalogue))
+            parts.intake.start()
+            self.add_future(self._watch(parts.intake.failure))
+        except Exception as error:
+            await self._end(error)
+            return
+        for turns in parts.turns:
+            self.add_future(self._pump(turns.lane.name))
+        self.add_future(self._tell_lag())
+
+    async def _pump(self, lane: str) -> None:
+        while not self.should_stop:
+            await self.channels[lane].put(await self._batchers[lane].next())
+
+    async def _watch(self, failure: "Future[None]") -> None:
+        try:
+            await asyncio.wrap_future(failure)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            await self._end(error)
+
+    async def _end(self, error: BaseException) -> None:
+        debug = self._parts.settings.log_level == "debug"
+        self._parts.failure = self._parts.failure or error
+        log.critical("the worker ends: %s", error, exc_info=error if debug else None)
+        await self._app.crash(error)
+
+    async def _tell_lag(self) -> None:
+        metrics = self._parts.metrics
+        while not self.should_stop:
+            await self.sleep(LAG_EVERY_S)
+            try:
+                lags = await asyncio.wrap_future(self._parts.intake.lag())
+            except Unreachable:  # The consumer has ended; `_watch` tells why.
+                return
+            metrics.lag.clear()  # Of partitions that others own now.
+            for (topic, partition), lag in lags.items():
+                metrics.lag.labels(topic, partition).set(lag)
+            for lane in (turns.lane for turns in self._parts.turns):
+                metrics.waiting.labels(lane.name).set(lane.waiting)
+                if torn := lane.torn:  # For an instant in a rebalance, or for good where settings differ.
+                    log.error(
+                        "partitions %s wait: other workers hold them in some of the topics %s; has the whole group the "
+                        "same --events?",
+                        torn,
+                        ", ".join(lane.topics),
+                    )
+
+
 def faust_app(parts: Parts) -> faust.App:
     """The Faust app: an agent per lane, the service that feeds their channels, and the web pages."""
     settings = parts.settings
@@ -51,105 +154,10 @@ def faust_app(parts: Parts) -> faust.App:
         topic_disable_leader=True,
     )
     app.boot_strategy = _NoKafka(app)
-    channels: dict[str, Any] = {turns.lane.name: app.channel(maxsize=1) for turns in parts.turns}
-    batchers: dict[str, Batcher] = {}
-
-    async def crash(error: BaseException) -> None:
-        parts.failure = parts.failure or error
-        log.critical("the worker ends: %s", error, exc_info=error if settings.log_level == "debug" else None)
-        await app.crash(error)
-
-    def agent(turns: Turns) -> None:
-        async def body(stream: Any) -> None:
-            async for batches in stream:
-                if parts.stopping:  # Its offsets are not committed: whoever takes over reads it again.
-                    return
-                try:
-                    await asyncio.get_running_loop().run_in_executor(turns.thread, turns.turn, batches)
-                except asyncio.CancelledError:  # Faust stops its agents; the turn itself ends in its thread.
-                    raise
-                except BaseException as error:
-                    await crash(error)
-                    return
-                batchers[turns.lane.name].ended()
-
-        app.agent(channels[turns.lane.name], name=f"firstclick.{turns.lane.name}")(body)
-
+    feed = Feed(app, parts)
     for turns in parts.turns:
-        agent(turns)
-
-    class Feed(faust.Service):
-        """Starts and stops the threads, and puts their micro-batches into the agents' channels."""
-
-        async def on_start(self) -> None:
-            for turns in parts.turns:
-                name = turns.lane.name
-                batchers[name] = Batcher(turns.lane, parts.shares[name], settings.wait_ms)
-            app.flow_control.resume()  # Faust suspends its agents' queues until its own consumer has partitions.
-            parts.follower.start()
-            self.add_future(self._begin())
-
-        async def _begin(self) -> None:
-            loop = asyncio.get_running_loop()
-            try:
-                for turns in parts.turns:
-                    await loop.run_in_executor(turns.thread, turns.outbox.open)
-                await loop.run_in_executor(None, parts.warm_up)
-                self.add_future(self._watch(parts.follower.failure))
-                await loop.run_in_executor(None, _await_ready, parts.follower)
-                log.info("the catalogue is read: %d items", len(parts.catalogue))
-                parts.intake.start()
-                self.add_future(self._watch(parts.intake.failure))
-            except Exception as error:
-                await crash(error)
-                return
-            for turns in parts.turns:
-                self.add_future(self._pump(turns.lane.name))
-            self.add_future(self._lag())
-
-        async def _pump(self, lane: str) -> None:
-            while not self.should_stop:
-                await channels[lane].put(await batchers[lane].next())
-
-        async def _watch(self, failure: "Future[None]") -> None:
-            try:
-                await asyncio.wrap_future(failure)
-            except asyncio.CancelledError:
-                raise
-            except BaseException as error:
-                await crash(error)
-
-        async def _lag(self) -> None:
-            while not self.should_stop:
-                await self.sleep(LAG_EVERY_S)
-                try:
-                    lags = await asyncio.wrap_future(parts.intake.lag())
-                except Unreachable:  # The consumer has ended; `_watch` tells why.
-                    return
-                parts.metrics.lag.clear()  # Of partitions that others own now.
-                for (topic, partition), lag in lags.items():
-                    parts.metrics.lag.labels(topic, partition).set(lag)
-                for turns in parts.turns:
-                    if torn := turns.lane.torn:  # For an instant in a rebalance, or for good where settings differ.
-                        log.error(
-                            "partitions %s wait: other workers hold them in some of the topics %s; has the whole group "
-                            "the same --events?",
-                            torn,
-                            ", ".join(turns.lane.topics),
-                        )
-                    parts.metrics.waiting.labels(turns.lane.name).set(turns.lane.waiting)
-
-        async def on_stop(self) -> None:
-            loop = asyncio.get_running_loop()
-            parts.stopping = True
-            for turns in parts.turns:  # The micro-batch under way is committed; no other begins.
-                await loop.run_in_executor(None, turns.thread.shutdown)
-            await loop.run_in_executor(None, parts.intake.stop)
-            for turns in parts.turns:
-                await loop.run_in_executor(None, turns.outbox.close)
-            await loop.run_in_executor(None, parts.follower.stop)
-
-    app.service(Feed)
+        app.agent(feed.channels[turns.lane.name], name=f"firstclick.{turns.lane.name}")(feed.agent(turns))
+    cast(Any, app).service(feed)
     add_pages(app, parts)
     return app
 
