@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.brokers import Broker
-from tests.chaos.traffic import stock
+from tests.chaos.traffic import Traffic, stock
 from tests.fleet import Fleet
 from tests.shop import make_bundle
 
@@ -30,6 +30,7 @@ def hire(bundle_folder: Path, tmp_path: Path) -> Iterator[Callable[..., Fleet]]:
             return fleet
 
         yield on
+        Traffic.hush()
 
 
 @pytest.fixture
