@@ -35,6 +35,10 @@ COMMAND = ("-m", "stream.cli", "worker")
 TRANSACTION_MS = 5_000  # A dead worker's transaction hides what follows it for so long; a busy machine commits in .5 s.
 
 
+class Ended(AssertionError):
+    """A worker that was asked something has ended."""
+
+
 class Worker:
     """A worker's process."""
 
@@ -59,7 +63,8 @@ class Worker:
                 body: bytes = answer.read()
                 return body
         except OSError:
-            assert self.process.poll() is None, f"{self.name} ended with {self.process.returncode}: {self.said()}"
+            if self.process.poll() is not None:
+                raise Ended(f"{self.name} ended with {self.process.returncode}: {self.said()}") from None
             return b""
 
     def ready(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ A supervisor starts again, under its name, whoever ends: a worker that was fence
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 
 import pytest
@@ -13,7 +14,7 @@ from tests.brokers import ApacheKafka
 from tests.chaos.test_faults import Hold, holds
 from tests.chaos.traffic import SHELF, Traffic
 from tests.eventually import eventually
-from tests.fleet import Fleet, Worker
+from tests.fleet import Ended, Fleet, Worker
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_200)]
 
@@ -54,17 +55,25 @@ class Crew:
                 self.ended += 1
                 self.add(name)
 
-    def lists(self) -> float:
-        return sum(worker.counter("firstclick_lists_total") for worker in self.workers.values())
+    def lists(self) -> dict[Worker, float]:
+        """How many lists each worker has published; of those alone who answer."""
+        published = {}
+        for worker in self.workers.values():
+            with suppress(Ended):
+                published[worker] = worker.counter("firstclick_lists_total")
+        return published
 
     def await_whole(self) -> None:
         """Until every partition is somebody's and every worker has the shelf."""
 
         def whole() -> bool:
             self.tend()
-            told = [worker.ready() for worker in self.workers.values()]
-            owned = sorted(each for worker in self.workers.values() for each in worker.partitions())
-            return owned == list(range(PARTITIONS)) and all(each.get("items") == len(SHELF) for each in told)
+            try:
+                told = [worker.ready() for worker in self.workers.values()]
+            except Ended:
+                return False
+            owned = sorted(each for one in told for each in one.get("partitions", {}).get("behaviour", []))
+            return owned == list(range(PARTITIONS)) and all(one.get("items") == len(SHELF) for one in told)
 
         eventually(whole, RECOVERY_S, "every partition is somebody's")
 
@@ -74,7 +83,7 @@ class Crew:
 
         def more() -> bool:
             self.tend()
-            return self.lists() > before
+            return any(lists > before.get(worker, 0) for worker, lists in self.lists().items())
 
         eventually(more, RECOVERY_S, "lists come")
 
