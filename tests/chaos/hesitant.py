@@ -15,6 +15,8 @@ OUTBOX is `right`, or leaves the offsets out of the transaction: `offsets-first`
 after it.
 """
 
+import faulthandler
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -34,6 +36,7 @@ from stream.topics import RECOMMENDATIONS
 
 PAUSE_S = 0.01
 ASK_S = 30.0
+STACKS = signal.SIGRTMIN  # Faust has taken SIGUSR1 and 2. At it every thread's stack is written to the log.
 
 
 class Stop:
@@ -106,6 +109,7 @@ class Apart(Transactions):
 
 
 def main(where: str, folder: str, outbox: str) -> int:
+    faulthandler.register(STACKS)
     stop = Stop(where, Path(folder))
 
     def joined(settings: Settings) -> Parts:

@@ -11,6 +11,7 @@ from itertools import count
 import pytest
 
 from tests.brokers import ApacheKafka
+from tests.chaos.hesitant import STACKS
 from tests.chaos.test_faults import Hold, holds
 from tests.chaos.traffic import SHELF, Traffic
 from tests.eventually import eventually
@@ -21,6 +22,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_200)]
 PARTITIONS = 4
 PER_S, USERS = 100, 2_000  # Windows that never fill: n_events has one right value over minutes.
 RECOVERY_S = 120.0
+MOST = 20_000  # Characters: the stacks of a worker's dozen threads.
 
 
 class Crew:
@@ -75,7 +77,14 @@ class Crew:
             owned = sorted(each for one in told for each in one.get("partitions", {}).get("behaviour", []))
             return owned == list(range(PARTITIONS)) and all(one.get("items") == len(SHELF) for one in told)
 
-        eventually(whole, RECOVERY_S, "every partition is somebody's")
+        eventually(whole, RECOVERY_S, self.stacks)
+
+    def stacks(self) -> str:
+        """Where every worker's threads stand: what hangs shows what it waits for."""
+        for worker in self.workers.values():
+            worker.process.send_signal(STACKS)
+        eventually(lambda: all("most recent call first" in worker.said(MOST) for worker in self.workers.values()), 5)
+        return "\n".join(f"{name}:\n{worker.said(MOST)}" for name, worker in self.workers.items())
 
     def works(self) -> None:
         """Until lists come again."""
@@ -85,7 +94,7 @@ class Crew:
             self.tend()
             return any(lists > before.get(worker, 0) for worker, lists in self.lists().items())
 
-        eventually(more, RECOVERY_S, "lists come")
+        eventually(more, RECOVERY_S, self.stacks)
 
 
 def test_twelve_kills_eight_of_them_inside_a_transaction(kafka_empty: ApacheKafka, hire: Callable[..., Fleet]) -> None:
