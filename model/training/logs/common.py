@@ -1,0 +1,58 @@
+"""A form of logs: flat JSON lines of user_id, item_id, type, rating, timestamp in seconds; perhaps qty, price, text,
+order, and of a prepared data set seq and split. Items: item_id, title, category, brand, price, description.
+
+Knows nothing of files.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from model.fields import Fields
+from model.training.logs.files import File, Told, found, json_lines, milliseconds, told
+
+KINDS = {"view": "click", "rating": "review"}
+"""Names of kinds that the contract calls otherwise."""
+SPLITS = {"train": 0, "valid": 1, "test": 2}
+
+
+def events(file: File) -> Iterator[Told]:
+    """The events of the file, in its order."""
+    return json_lines(file, event, "user_id")
+
+
+def items(file: File) -> Iterator[Told]:
+    """The items of the file."""
+    return json_lines(file, item, "item_id")
+
+
+def find(path: Path) -> tuple[list[Path], list[Path]]:
+    """events.jsonl(.gz) and items.jsonl(.gz)."""
+    return found(path, ("events*.jsonl", "events*.jsonl.gz"), ("items*.jsonl", "items*.jsonl.gz"))
+
+
+def event(row: Fields) -> Fields:
+    """A line's event in the contract's names."""
+    get = row.get
+    kind, seq = get("type"), get("seq")
+    fields: Fields = {
+        "user_id": get("user_id"),
+        "kind": KINDS.get(kind, kind) if type(kind) is str else kind,
+        "at": milliseconds(get("timestamp")),
+        "item_id": get("item_id"),
+        "rating": get("rating"),
+        "text": get("text"),
+        "quantity": get("qty"),
+        "price": get("price"),
+        "session_id": get("order"),
+    }
+    split = get("split")
+    if split is not None:
+        fields["split"] = SPLITS.get(split, -1)
+    if type(seq) is int:
+        fields["order"] = seq
+    return fields
+
+
+def item(row: Fields) -> Fields:
+    """A line's item in the contract's names."""
+    return told(row, "item_id", "title", "category", "brand", "price", "description")

@@ -1,0 +1,158 @@
+"""Before training: the lines of a log file, and the record that a form makes of one.
+
+Knows nothing of what any form calls its fields, and judges nothing: what cannot be read as the form says is handed on
+as it stands, so that `model.event` alone says what is wrong with it, as it would in the stream.
+"""
+
+import gzip
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple, Protocol
+
+import orjson
+
+from model.envelope import Headers
+from model.fields import Fields
+
+LINE_BYTES = 1 << 24
+"""Longest line that is read whole; of a longer one (no log of any form has it) the rest is passed over."""
+
+
+class LogError(Exception):
+    """The log cannot be used; the text names the file and why."""
+
+
+class Told(NamedTuple):
+    """One line as the record that Kafka would carry, and what a file may know beside it."""
+
+    number: int
+    """Of the line, from 1."""
+    value: bytes | None
+    key: bytes | None
+    headers: Headers | None = None
+    split: int = -1
+    """0 train, 1 valid, 2 test; -1: the file does not say."""
+    order: int = -1
+    """The file's own order of a user's events at one time; -1: their order in the file."""
+
+
+class Form(Protocol):
+    """What the module of each form offers."""
+
+    def events(self, file: "File") -> Iterator[Told]:
+        """The file's events in the contract's form."""
+
+    def items(self, file: "File") -> Iterator[Told]:
+        """The file's items in the contract's form."""
+
+    def find(self, path: Path) -> tuple[list[Path], list[Path]]:
+        """Files of events and of items at a path, which may be a folder."""
+
+
+class File:
+    """A file of a log, gzipped or not: its first bytes tell. Read once, never held whole."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._raw: IO[bytes] | None = None
+
+    @property
+    def read_bytes(self) -> int:
+        """How far into the file on disk, for a progress bar."""
+        return self._raw.tell() if self._raw is not None and not self._raw.closed else 0
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """(number from 1, line without its end); empty lines are passed over.
+
+        Raises:
+            LogError: the file cannot be read, or breaks off.
+        """
+        number = 0
+        try:
+            with self.path.open("rb") as self._raw:
+                packed = self._raw.read(2) == b"\x1f\x8b"
+                self._raw.seek(0)
+                unpacked: IO[bytes] = gzip.open(self._raw) if packed else self._raw  # type: ignore[assignment] # noqa: SIM115
+                while line := unpacked.readline(LINE_BYTES):
+                    number += 1
+                    rest = line
+                    while len(rest) == LINE_BYTES and rest[-1:] != b"\n":
+                        rest = unpacked.readline(LINE_BYTES)
+                    if line := line.strip(b" \r\n" if number > 1 else b" \r\n\xef\xbb\xbf"):
+                        yield number, line
+        except (OSError, EOFError) as error:
+            raise LogError(f"{self.path} cannot be read after line {number}: {error}") from error
+
+
+def json_lines(file: File, fields_of: Callable[[Fields], Fields], owner: str) -> Iterator[Told]:
+    """A file of one JSON object a line, each translated by `fields_of`; see `translated`."""
+    return translated(file, map(_row, file.lines()), fields_of, owner)
+
+
+def _row(numbered: tuple[int, bytes]) -> tuple[int, Fields | bytes]:
+    number, line = numbered
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return number, line
+    return number, row if type(row) is dict else line
+
+
+def translated(
+    file: File, rows: Iterable[tuple[int, Fields | bytes]], fields_of: Callable[[Fields], Fields], owner: str
+) -> Iterator[Told]:
+    """Rows of any file as records; bytes are a line that is no row, and are handed on.
+
+    Args:
+        fields_of: a row in the contract's names and units; also the file's own `split` and `order`, if it knows them.
+        owner: whose id is the key: `user_id` of events, `item_id` of items.
+    """
+    stem = file.path.name.removesuffix(".gz")
+    for number, row in rows:
+        if type(row) is bytes:
+            yield Told(number, row, b"")
+            continue
+        fields = fields_of(row)  # type: ignore[arg-type]
+        split, order = fields.pop("split", -1), fields.pop("order", -1)
+        fields["event_id"] = f"{stem}-{number}"
+        named = fields.get(owner)
+        try:
+            value = orjson.dumps(fields)
+        except orjson.JSONEncodeError as error:  # A number of more than 64 bits: then the parser may refuse the text.
+            value = str(error).encode()
+        yield Told(number, value, named.encode() if type(named) is str else b"", None, split, order)
+
+
+def found(path: Path, events: tuple[str, ...], items: tuple[str, ...]) -> tuple[list[Path], list[Path]]:
+    """What lies in a folder by its file name; a file is a file of events, and brings no items.
+
+    Args:
+        events, items: patterns; a name that fits both is one of items.
+    """
+    if not path.is_dir():
+        return [path], []
+    names = sorted(each for each in path.iterdir() if each.is_file())
+    shelf = [each for each in names if any(each.match(pattern) for pattern in items)]
+    return [each for each in names if each not in shelf and any(each.match(one) for one in events)], shelf
+
+
+def told(row: Fields, *names: str) -> dict[str, Any]:
+    """The fields of these names that the row tells; null and "" are untold."""
+    return {name: row[name] for name in names if row.get(name) not in (None, "")}
+
+
+def milliseconds(seconds: object) -> object:
+    """Seconds since 1970, a number or its digits, as the contract's whole milliseconds; anything else stays itself."""
+    at = number(seconds)
+    return round(at * 1000) if isinstance(at, int | float) and not isinstance(at, bool) else seconds
+
+
+def number(value: object) -> object:
+    """A number written as a string becomes one; anything else stays itself."""
+    if not isinstance(value, str):
+        return value
+    try:
+        read = float(value)
+    except ValueError:
+        return value
+    return read if abs(read) < 1e300 else value  # NaN and infinities are no numbers in JSON.

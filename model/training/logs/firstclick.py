@@ -1,0 +1,46 @@
+"""A form of logs: the project's own contract, one event or item a line, as Kafka carries it.
+
+A line is the record's value, perhaps in a CloudEvents envelope; or an object of `key`, `value` and perhaps `headers`,
+which is the whole record (a null value is a tombstone). Knows nothing of what is in an event.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+
+from model.training.logs.files import File, Told, found
+
+RECORD = {"key", "value", "headers"}
+
+
+def events(file: File) -> Iterator[Told]:
+    """The events of the file, in its order."""
+    return (_told(number, line, "user_id") for number, line in file.lines())
+
+
+def items(file: File) -> Iterator[Told]:
+    """The items of the file."""
+    return (_told(number, line, "item_id") for number, line in file.lines())
+
+
+def find(path: Path) -> tuple[list[Path], list[Path]]:
+    """All JSON lines; those named items… are items."""
+    return found(path, ("*.jsonl", "*.jsonl.gz"), ("items*.jsonl", "items*.jsonl.gz"))
+
+
+def _told(number: int, line: bytes, owner: str) -> Told:
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return Told(number, line, b"")
+    if type(row) is not dict:
+        return Told(number, line, b"")
+    if "value" in row and "key" in row and row.keys() <= RECORD:
+        value, sent = row["value"], row.get("headers") or {}
+        headers = [(name, str(text).encode()) for name, text in sent.items()] if type(sent) is dict else None
+        key = None if row["key"] is None else str(row["key"]).encode()
+        return Told(number, None if value is None else orjson.dumps(value), key, headers)
+    body = row["data"] if "specversion" in row and isinstance(row.get("data"), dict) else row
+    named = body.get(owner)
+    return Told(number, line, named.encode() if type(named) is str else b"")
