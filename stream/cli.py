@@ -10,12 +10,15 @@ import traceback
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from stream.errors import Exit, Unreachable, WrongUsage, exit_code, one_line
-from stream.options import ClientProperties, SettingsCommand, kafka_options
+from stream.options import ClientProperties, SettingsCommand, kafka_options, log_format_option
+
+if TYPE_CHECKING:
+    from model.training.logs.forms import Format
 
 WIDTH = 110
 
@@ -172,10 +175,8 @@ def model() -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the bundle.  [default: where the worker looks]")
 @click.option("--tokenizer", help="A tokenizer.json or a folder with one, where the encoder brings none.")
 @click.option("--pooling", type=click.Choice(["mean", "cls"]), help="[default: as the encoder says, or mean]")
-@click.option(
-    "--log", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Count here what goes together."
-)
-@click.option("--log-format", type=click.Choice(["firstclick", "common"]), default="firstclick", show_default=True)
+@click.option("--log", type=click.Path(exists=True, path_type=Path), help="Count here what goes together.")
+@log_format_option
 @click.option("--name", default="zero-shot", show_default=True, help="Begins the model's name; a-z, 0-9 and '-'.")
 @click.option("--licence", default="", help="Of the encoder, where its package does not say.")
 def model_init(
@@ -184,7 +185,7 @@ def model_init(
     tokenizer: str | None,
     pooling: Literal["mean", "cls"] | None,
     log: Path | None,
-    log_format: Literal["firstclick", "common"],
+    log_format: "Format",
     name: str,
     licence: str,
 ) -> int:

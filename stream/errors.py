@@ -78,7 +78,7 @@ CODES: dict[str, Exit] = {
     "model.bundle.BundleError": Exit.USAGE,
     "model.session.DeviceError": Exit.UNREACHABLE,
     "model.training.encoders.EncoderError": Exit.USAGE,
-    "model.training.log.LogError": Exit.BAD_INPUT,
+    "model.training.logs.files.LogError": Exit.BAD_INPUT,
     "builtins.KeyboardInterrupt": Exit.INTERRUPTED,
     "builtins.FileNotFoundError": Exit.USAGE,
     "builtins.PermissionError": Exit.UNREACHABLE,

@@ -125,3 +125,13 @@ def kafka_options(command: Any) -> Any:
         help="Further librdkafka properties, such as TLS and SASL.  [env: FIRSTCLICK_KAFKA]",
     )
     return click.option("--bootstrap", cls=Bootstrap)(kafka(command))
+
+
+LOG_FORMATS = ("firstclick", "common", "amazon2018", "amazon2023", "recbole", "movielens", "journey")
+"""As in `model.training.logs.forms`, which a test compares: to import it would slow down every `--help`."""
+
+
+def log_format_option(command: Any) -> Any:
+    """Decorates a command with `--log-format`."""
+    choice = click.Choice(LOG_FORMATS)
+    return click.option("--log-format", type=choice, default="firstclick", show_default=True)(command)

@@ -3,8 +3,6 @@
 Knows nothing of Kafka or of how the counts are used. Memory grows with distinct pairs, which `reach` bounds per event.
 """
 
-from collections import defaultdict, deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +10,11 @@ import numpy.typing as npt
 
 from model.cooccurrence import Cooccurrence, Ints, cooccurrence
 from model.event import Kind
-from model.training.log import Touch
+from model.interest import KINDS
+from model.training.logs.columns import Ints32, Log
 
 Doubles = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 SILENT = frozenset({Kind.IMPRESSION, Kind.SEARCH, Kind.SIGNUP, Kind.RETURN, Kind.DISLIKE})
 """Kinds after which an item says nothing of what goes with it."""
@@ -34,41 +34,57 @@ class Counting:
     """Kept per item, of either direction. A popular item has thousands, and the rest are noise."""
 
 
-def count(touches: Iterable[Touch], counting: Counting) -> Cooccurrence:
-    """The counted neighbours of every item of the log, which is in time order for each user."""
-    numbers: dict[str, int] = {}
-    before: dict[str, deque[int]] = {}
-    events: list[float] = []
-    pairs: defaultdict[int, float] = defaultdict(float)
-    shares = [0.0] + [1.0 / distance**counting.lag_power for distance in range(1, counting.reach + 1)]
-    for touch in touches:
-        if touch.kind in SILENT:
-            continue
-        number = numbers.setdefault(touch.item_id, len(numbers))
-        if number == len(events):
-            events.append(0.0)
-        earlier = before.setdefault(touch.user_id, deque(maxlen=counting.reach))
-        if earlier and earlier[0] == number:
-            continue  # A click and then a purchase of the same item are one step, not a pair.
-        events[number] += 1.0
-        for distance, other in enumerate(earlier, 1):
-            if other != number:
-                pairs[other << 32 | number] += shares[distance]
-        earlier.appendleft(number)
-    return _shrunk(list(numbers), np.array(events), pairs, counting)
+def count(log: Log, counting: Counting, among: Mask | None = None) -> Cooccurrence:
+    """The counted neighbours of every item that was touched.
+
+    Args:
+        log: in time order, as every log is.
+        counting: how pairs are counted.
+        among: (X,) rows that may be counted; None: all.
+
+    Returns:
+        Items in the order in which they were touched first.
+    """
+    told = (log.item >= 0) & ~np.isin(log.kind, [KINDS.index(kind) for kind in SILENT])
+    rows = np.flatnonzero(told if among is None else told & among)
+    found, firsts, places = np.unique(log.item[rows], return_index=True, return_inverse=True)
+    order = np.argsort(firsts)
+    numbers = np.argsort(order)[places]
+    by_user = np.argsort(log.user[rows], kind="stable")  # Still in time order within each user.
+    users, items = log.user[rows][by_user], numbers[by_user]
+    # A click and then a purchase of the same item are one step, not a pair.
+    step = np.ones(len(rows), np.bool_)
+    step[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
+    users, items = users[step], items[step]
+    keys, values = _pairs(users, items, counting)
+    events = np.bincount(items, minlength=len(found)).astype(np.float64)
+    return _shrunk([log.items.ids[number] for number in found[order]], events, keys, values, counting)
 
 
-def _shrunk(item_ids: list[str], events: Doubles, pairs: dict[int, float], counting: Counting) -> Cooccurrence:
+def _pairs(users: Ints32, items: Ints, counting: Counting) -> tuple[Ints, Doubles]:
+    """(P,) a << 32 | b, distinct, and (P,) how much b came after a."""
+    keys, values = [np.empty(0, np.int64)], [np.empty(0)]
+    for distance in range(1, counting.reach + 1):
+        earlier, later = items[:-distance], items[distance:]
+        paired = (users[:-distance] == users[distance:]) & (earlier != later)
+        distinct, times = np.unique(earlier[paired] << 32 | later[paired], return_counts=True)
+        keys.append(distinct)
+        values.append(times / distance**counting.lag_power)
+    distinct, places = np.unique(np.concatenate(keys), return_inverse=True)
+    sums: Doubles = np.bincount(places, np.concatenate(values), minlength=len(distinct)).astype(np.float64)
+    return distinct, sums
+
+
+def _shrunk(item_ids: list[str], events: Doubles, keys: Ints, values: Doubles, counting: Counting) -> Cooccurrence:
     """Counts as shares, the best `neighbours` of each item kept.
 
     directed: c(a, b) / (n(a) + shrink), what share of a's events b came after; symmetric: (c(a, b) + c(b, a)) over the
     same.
     """
-    keys = np.fromiter(pairs, np.int64, len(pairs))
-    values = np.fromiter(pairs.values(), np.float64, len(pairs))
     sources, targets = keys >> 32, keys & 0xFFFFFFFF
     # Every pair under both of its ends: an item that only ever came before another is its neighbour all the same.
-    both = np.unique(np.concatenate([keys, targets << 32 | sources]))
+    both = np.sort(np.concatenate([keys, targets << 32 | sources]))  # np.unique hashes: four times slower here.
+    both = both[np.diff(both, prepend=-1) != 0]
     a, b = both >> 32, both & 0xFFFFFFFF
     there = _looked_up(keys, values, both)
     back = _looked_up(keys, values, b << 32 | a)
@@ -84,10 +100,8 @@ def _shrunk(item_ids: list[str], events: Doubles, pairs: dict[int, float], count
 
 
 def _looked_up(keys: Ints, values: Doubles, wanted: Ints) -> Doubles:
-    """Value of each wanted key, 0 where it was never counted."""
+    """Value of each wanted key, 0 where it was never counted; `keys` ascend."""
     if not len(keys):
         return np.zeros(len(wanted))
-    order = np.argsort(keys)
-    place = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
-    found = order[place]
-    return np.where(keys[found] == wanted, values[found], 0.0)
+    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[place] == wanted, values[place], 0.0)

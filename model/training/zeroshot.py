@@ -14,7 +14,8 @@ from model.fingerprint import fingerprint
 from model.tokenizer import open_tokenizer
 from model.training.encoders import find
 from model.training.graphs import Weights, interest_graph, scorer_graph
-from model.training.log import Format, read
+from model.training.logs.columns import read_log
+from model.training.logs.forms import Format
 from model.training.pairs import Counting, count
 
 DAY_MS = 86_400_000
@@ -44,8 +45,8 @@ def init(
         encoder: folder, installed package or hub name; see `model.training.encoders.find`.
         out: the bundle's folder. It appears whole or not at all.
         tokenizer: a tokenizer.json or a folder with one, where the encoder brings none.
-        log: events from which co-occurrence is counted, JSONL, gzipped or not; None: none is.
-        log_format: of the log.
+        log: events from which co-occurrence is counted, a file or folder, gzipped or not; None: none is.
+        log_format: of the log; see `model.training.logs.forms`.
         name: beginning of the model's name; a-z, 0-9 and '-'.
         lines: N of a window.
         age_ms: how far before its newest line a window reaches. Ten years: rank, not age, is what decays.
@@ -60,7 +61,7 @@ def init(
 
     Raises:
         EncoderError: nothing usable under this name.
-        LogError: the log has a line that is no event.
+        LogError: the log cannot be read, or has no event.
         FileExistsError: `out` is there and is no bundle.
     """
     if out.exists() and not (out / "manifest.json").is_file() and (not out.is_dir() or any(out.iterdir())):
@@ -75,7 +76,7 @@ def init(
         (made / INTEREST).write_bytes(interest_graph(weights))
         (made / SCORER).write_bytes(scorer_graph(weights))
         if log is not None:
-            cooccurrence.save(made / COOCCURRENCE, count(read(log, log_format), counting))
+            cooccurrence.save(made / COOCCURRENCE, count(read_log([log], log_format=log_format), counting))
         write_manifest(
             made,
             Manifest(

@@ -1,6 +1,8 @@
 """Co-occurrence: counted from a log, stored in a bundle, read back."""
 
-import gzip
+import random
+from collections import Counter
+from itertools import combinations, groupby
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +13,19 @@ from model import cooccurrence
 from model.bundle import COOCCURRENCE, Bundle, BundleError, sha256, write_manifest
 from model.cooccurrence import Cooccurrence
 from model.event import Kind
-from model.training.log import LogError, Touch, read
+from model.training.logs.columns import Log
 from model.training.pairs import Counting, count
+from tests.logs import log_of
 from tests.shop import AT, make_bundle
 
 
-def touches(*walks: str, kind: Kind = Kind.CLICK) -> list[Touch]:
-    """One user per walk, one item per letter."""
-    return [
-        Touch(f"u{user}", item, AT + place, kind, None)
+def touches(*walks: str, kind: Kind = Kind.CLICK) -> Log:
+    """One user per walk, one item per letter; one user after the other."""
+    return log_of(
+        {"user_id": f"u{user}", "item_id": item, "at": AT + user * 1000 + place, "kind": kind}
         for user, walk in enumerate(walks)
         for place, item in enumerate(walk)
-    ]
+    )
 
 
 def told(counted: Cooccurrence) -> dict[str, tuple[float, float]]:
@@ -66,6 +69,36 @@ def test_refusals_and_impressions_pair_nothing() -> None:
         assert told(count(touches("ab", kind=kind), Counting())) == {}
 
 
+def test_counts_are_what_a_loop_over_each_pair_finds() -> None:
+    """The definition, pair by pair: random walks, every pair of steps of a user at most `reach` apart."""
+    dice = random.Random(5)
+    walks = ["".join(dice.choices("abcdefg", k=dice.randrange(30))) for _ in range(20)]
+    counting = Counting(reach=6, lag_power=0.7, shrink=2.0)
+    events: Counter[str] = Counter()
+    after: Counter[str] = Counter()
+    for walk in walks:
+        steps = [item for item, _ in groupby(walk)]
+        events.update(steps)
+        for (i, a), (j, b) in combinations(enumerate(steps), 2):
+            if a != b and j - i <= counting.reach:
+                after[a + b] += (j - i) ** -counting.lag_power  # type: ignore[assignment]
+    expected = {
+        pair: (after[pair] / (events[pair[0]] + 2.0), (after[pair] + after[pair[::-1]]) / (events[pair[0]] + 2.0))
+        for pair in {*after, *(pair[::-1] for pair in after)}
+    }
+    found = told(count(touches(*walks), counting))
+    assert found.keys() == expected.keys()
+    for pair, values in expected.items():
+        assert found[pair] == pytest.approx(values, abs=1e-5)
+
+
+def test_only_the_rows_that_may_be_counted_are_counted() -> None:
+    log = touches("abc", "ab")
+    first = np.array([log.users[user] == "u0" for user in log.user])
+    assert told(count(log, Counting(), first)) == told(count(touches("abc"), Counting()))
+    assert len(count(log, Counting(), np.zeros(len(log), np.bool_)).item_ids) == 0
+
+
 def test_reach_and_neighbours_bound_what_is_kept() -> None:
     walk = "abcdefghij"
     assert "ac" not in told(count(touches(walk), Counting(reach=1)))
@@ -92,8 +125,9 @@ def test_flat_pairs_are_what_a_loop_finds() -> None:
 def bundle(tmp_path: Path) -> Bundle:
     log = tmp_path / "log.jsonl"
     rows = [
-        {"user_id": touch.user_id, "item_id": f"{touch.item_id}-é", "type": "view", "timestamp": touch.at_ms // 1000}
-        for touch in touches("abc", "ab")
+        {"user_id": f"u{user}", "item_id": f"{item}-é", "type": "view", "timestamp": AT // 1000 + user * 10 + place}
+        for user, walk in enumerate(("abc", "ab"))
+        for place, item in enumerate(walk)
     ]
     log.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
     return make_bundle(tmp_path, log=log, log_format="common")
@@ -134,27 +168,3 @@ def renewed(bundle: Bundle) -> Bundle:
     files = {name: sha256(bundle.path / name) for name in bundle.manifest.files}
     write_manifest(bundle.path, bundle.manifest.model_copy(update={"files": files}))
     return Bundle.load(bundle.path)
-
-
-def test_both_forms_of_a_log_are_read(tmp_path: Path) -> None:
-    ours, common = tmp_path / "ours.jsonl", tmp_path / "common.jsonl.gz"
-    event = {"event_id": "1", "user_id": "u", "kind": "add_to_cart", "item_id": "a", "at": AT}
-    search = {"event_id": "2", "user_id": "u", "kind": "search", "query": "x", "at": AT}
-    ours.write_bytes(orjson.dumps(event) + b"\nnot JSON\n\n" + orjson.dumps(search) + b"\n")
-    row = {"user_id": "u", "item_id": "a", "type": "rating", "rating": 4.0, "timestamp": AT // 1000, "qty": 2, "seq": 3}
-    common.write_bytes(gzip.compress(orjson.dumps(row) + b"\n[]\n"))
-    assert list(read(ours)) == [Touch("u", "a", AT, Kind.CART, None)]
-    assert list(read(common, "common")) == [Touch("u", "a", AT, Kind.REVIEW, 4.0)]
-
-
-@pytest.mark.parametrize("content", [b"", b"{}\n", b"\xff\xfe\n", b"\x1f\x8bnot gzip"])
-def test_a_log_without_a_single_event_is_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "log.jsonl"
-    path.write_bytes(content)
-    with pytest.raises(LogError, match=r"log\.jsonl"):
-        list(read(path))
-
-
-def test_a_log_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LogError, match="nowhere"):
-        list(read(tmp_path / "nowhere.jsonl"))

@@ -147,14 +147,20 @@ class Growing:
         return {name: np.array(getattr(self, f"_{name}")) for name in names}
 
     def order(self) -> npt.NDArray[np.int64]:
-        """Rows by (at_ms, the file's own order or else the place in the file), without repeated events."""
-        at_ms, order = np.array(self._at_ms), np.array(self._order)
+        """Rows by (at_ms, place in the file), without repeated events.
+
+        Events of one user at one time that the file orders otherwise (`seq`) change places among themselves.
+        """
         _, first = np.unique(np.array(self._event), return_index=True)
-        if len(first) < len(at_ms):
-            self.rejected[REPEATED] = len(at_ms) - len(first)
         rows = np.sort(first)
-        place = np.where(order < 0, np.arange(len(order)), order)[rows]
-        return rows[np.lexsort((place, at_ms[rows]))]
+        if len(rows) < len(self._event):
+            self.rejected[REPEATED] = len(self._event) - len(rows)
+        at_ms, user, order = (np.array(column)[rows] for column in (self._at_ms, self._user, self._order))
+        places = np.arange(len(rows))
+        if np.any(order >= 0):
+            slots = np.lexsort((user, at_ms))
+            places[np.lexsort((order, user, at_ms))] = slots
+        return rows[np.lexsort((places, at_ms))]
 
     def _reject(self, reason: str, fault: str) -> None:
         self.rejected[reason] = self.rejected.get(reason, 0) + 1
