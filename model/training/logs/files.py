@@ -78,7 +78,9 @@ class File:
                     rest = line
                     while len(rest) == LINE_BYTES and rest[-1:] != b"\n":
                         rest = unpacked.readline(LINE_BYTES)
-                    if line := line.strip(b" \r\n" if number > 1 else b" \r\n\xef\xbb\xbf"):
+                    if number == 1:
+                        line = line.removeprefix(b"\xef\xbb\xbf")  # Some editors begin a file with it.
+                    if line := line.strip(b" \r\n"):
                         yield number, line
         except (OSError, EOFError) as error:
             raise LogError(f"{self.path} cannot be read after line {number}: {error}") from error
