@@ -81,8 +81,12 @@ def ends(admin: AdminClient, places: Iterable[Place]) -> dict[Place, int]:
     Args:
         admin: one per process: now and then its end takes 1 or 3 s (seen in 1 of 10).
     """
-    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    asked = {TopicPartition(*place): latest for place in places}
+    return offsets(admin, places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+
+
+def offsets(admin: AdminClient, places: Iterable[Place], spec: OffsetSpec) -> dict[Place, int]:
+    """Each partition's offset at `spec`; that of a time is -1 where no record is as late."""
+    asked = {TopicPartition(*place): spec for place in places}
     for tries_left in reversed(range(TRIES)):
         try:
             # The client never learns by itself that a leader has moved: it asks the old one for as long as a request
@@ -98,7 +102,7 @@ def ends(admin: AdminClient, places: Iterable[Place]) -> dict[Place, int]:
     raise AssertionError("the last try returns or raises")
 
 
-class _ToEnd:
+class ToEnd:
     """Which of the partitions have been read up to their high watermark."""
 
     def __init__(self, wanted: Mapping[Place, int], isolates: bool) -> None:
@@ -121,7 +125,7 @@ class _ToEnd:
             del self._left[partition]
 
 
-def _records(consumer: Consumer, to_end: _ToEnd) -> list[Message]:
+def _records(consumer: Consumer, to_end: ToEnd) -> list[Message]:
     first = consumer.poll(POLL_S)
     found = []
     for message in [first, *consumer.consume(FETCH, 0)] if first is not None else []:
@@ -153,10 +157,20 @@ def read_to_end(
     Raises:
         Unreachable: no progress for three minutes.
     """
-    to_end = _ToEnd(ends(admin, [(topic, partition) for partition in partitions]), isolates)
+    to_end = ToEnd(ends(admin, [(topic, partition) for partition in partitions]), isolates)
     if to_end:
         return
     consumer = reader(client, [TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
+    for message in messages(consumer, to_end, topic):
+        yield _pair(message)
+
+
+def messages(consumer: Consumer, to_end: ToEnd, topic: str) -> Iterator[Message]:
+    """What the consumer reads of its topic until the end, and a little more; closes the consumer.
+
+    Raises:
+        Unreachable: no progress for three minutes.
+    """
     try:
         idle_s = 0.0
         while not to_end:
@@ -164,8 +178,7 @@ def read_to_end(
             idle_s = 0.0 if found else idle_s + POLL_S
             if idle_s > STUCK_S:
                 raise Unreachable(f"{topic} cannot be read to its end: a transaction has been open for {STUCK_S:.0f} s")
-            for message in found:
-                yield _pair(message)
+            yield from found
     finally:
         consumer.close()
 
@@ -204,7 +217,7 @@ class Follower:
     def _run(self) -> None:
         try:
             places = [(self._topic, partition) for partition in self._partitions]
-            to_end = _ToEnd(ends(self._admin, places), self._isolates)
+            to_end = ToEnd(ends(self._admin, places), self._isolates)
             begin = [TopicPartition(self._topic, partition, OFFSET_BEGINNING) for partition in self._partitions]
             consumer = reader(self._client, begin)
             while not self._stopping.is_set():

@@ -46,6 +46,26 @@ class ClientProperties(click.ParamType):
         return properties
 
 
+class Moment(click.ParamType):
+    """A time, as milliseconds since 1970: such a number, or a date or time of ISO 8601, in UTC unless it says other."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The milliseconds."""
+        from datetime import UTC, datetime
+
+        if isinstance(value, int):
+            return value
+        if value.isascii() and value.isdecimal() and len(value) > 8:  # 20261125 is a date.
+            return int(value)
+        try:
+            read = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value} is no time; write 2026-11-25, 2026-11-25T09:30:00Z, or milliseconds", param, ctx)
+        return round((read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
 class SettingsCommand(click.Command):
     """A command with one option for each field of `Settings`, under the headings of their groups."""
 

@@ -1,6 +1,7 @@
 """The command `firstclick`: what it tells, how it ends, and that it starts fast."""
 
 import importlib
+import json
 import subprocess
 import sys
 import tomllib
@@ -12,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from stream.cli import firstclick, invoke
 from stream.errors import CODES, BadInput, Exit, NotAllowed, Unreachable, WrongUsage, exit_code, one_line
-from stream.options import SettingsCommand
+from stream.options import Moment, SettingsCommand
 from stream.settings import Settings
 
 
@@ -21,7 +22,7 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     script = "import sys; from stream.cli import invoke; invoke(['--help']); "
     script += f"print([name for name in {heavy} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    for name in ("broker", "demo", "model", "replay", "topics", "worker"):
+    for name in ("broker", "demo", "dump", "log", "model", "replay", "topics", "worker"):
         assert f"\n  {name}" in ran.stdout
     assert ran.stdout.splitlines()[-1] == "[]"
 
@@ -80,6 +81,9 @@ def test_a_default_is_told_once() -> None:
         (["topics", "--bundle", "/nowhere"], Exit.USAGE, "/nowhere"),
         (["replay", "/nowhere.jsonl", "--to", "events"], Exit.USAGE, "/nowhere.jsonl"),
         (["demo", "--seconds", "-1"], Exit.USAGE, "--seconds"),
+        (["dump", "--topic", "events", "--from", "yesterday"], Exit.USAGE, "yesterday is no time"),
+        (["log", "/nowhere.jsonl"], Exit.BAD_INPUT, "/nowhere.jsonl"),
+        (["log", "/nowhere.jsonl", "--format", "csv"], Exit.USAGE, "amazon2018"),
     ],
 )
 def test_wrong_usage_is_told_in_a_line(
@@ -122,6 +126,31 @@ def test_a_check_ends_with_1_where_a_line_is_bad(line: str, code: Exit, tmp_path
     log = tmp_path / "log.jsonl"
     log.write_text(line + "\n")
     assert invoke(["replay", str(log), "--to", "events", "--check"]) == code
+
+
+@pytest.mark.parametrize(
+    ("written", "at_ms"),
+    [
+        ("2026-11-25", 1_795_564_800_000),
+        ("20261125", 1_795_564_800_000),
+        ("2026-11-25T01:00:00", 1_795_568_400_000),
+        ("2026-11-25T01:00:00.5Z", 1_795_568_400_500),
+        ("2026-11-25T01:00:00+01:00", 1_795_564_800_000),
+        ("1795564800000", 1_795_564_800_000),
+    ],
+)
+def test_times_are_written_as_dates_or_in_milliseconds(written: str, at_ms: int) -> None:
+    assert Moment().convert(written, None, None) == at_ms
+
+
+def test_a_log_is_told_of_as_a_table_or_as_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"user_id": "u", "item_id": "a", "type": "view", "timestamp": 1_700_000_000}
+    (tmp_path / "events.jsonl").write_text(f"{json.dumps(row)}\nnonsense\n")
+    assert invoke(["log", str(tmp_path), "--format", "common"]) == Exit.DONE
+    assert "events.jsonl:2" in capsys.readouterr().out
+    assert invoke(["log", str(tmp_path), "--format", "common", "--json"]) == Exit.DONE
+    told = json.loads(capsys.readouterr().out)
+    assert (told["events"], told["rejected"], told["kinds"]) == (1, {"not_json": 1}, {"click": 1})
 
 
 def test_every_class_in_the_table_exists() -> None:

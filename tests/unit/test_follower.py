@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from stream.errors import NotAllowed
-from stream.follower import _records, _ToEnd
+from stream.follower import ToEnd, _records
 from tests.records import FakeRecord, plain
 
 
@@ -32,12 +32,12 @@ def end_event(offset: int) -> FakeRecord:
     return error(KafkaError._PARTITION_EOF, offset)
 
 
-def read(to_end: _ToEnd, *records: Any) -> list[int]:
+def read(to_end: ToEnd, *records: Any) -> list[int]:
     return [cast(int, record.offset()) for record in _records(cast(Consumer, FakeConsumer(records)), to_end)]
 
 
 def test_the_end_is_the_high_watermark_and_not_the_event_before_an_open_transaction() -> None:
-    to_end = _ToEnd({("t", 0): 5}, isolates=True)
+    to_end = ToEnd({("t", 0): 5}, isolates=True)
     assert read(to_end, *plain("t", 0, 0, 1), end_event(2)) == [0, 1]
     assert not to_end
     assert read(to_end, *plain("t", 0, 2, 3), end_event(4)) == [2, 3]
@@ -47,26 +47,26 @@ def test_the_end_is_the_high_watermark_and_not_the_event_before_an_open_transact
 
 
 def test_a_record_at_the_end_is_the_end() -> None:
-    to_end = _ToEnd({("t", 0): 2}, isolates=True)
+    to_end = ToEnd({("t", 0): 2}, isolates=True)
     read(to_end, *plain("t", 0, 1))
     assert to_end
 
 
 def test_empty_partitions_are_at_their_end_and_all_must_be() -> None:
-    to_end = _ToEnd({("t", 0): 0, ("t", 1): 1}, isolates=True)
+    to_end = ToEnd({("t", 0): 0, ("t", 1): 1}, isolates=True)
     assert not to_end
     read(to_end, *plain("t", 1, 0))
     assert to_end
 
 
 def test_what_comes_after_the_end_is_read_on() -> None:
-    to_end = _ToEnd({("t", 0): 1}, isolates=True)
+    to_end = ToEnd({("t", 0): 1}, isolates=True)
     assert read(to_end, *plain("t", 0, 0, 1, 2)) == [0, 1, 2]
     assert to_end
 
 
 def test_passing_errors_are_survived() -> None:
-    to_end = _ToEnd({("t", 0): 1}, isolates=True)
+    to_end = ToEnd({("t", 0): 1}, isolates=True)
     assert read(to_end, error(KafkaError._TRANSPORT), *plain("t", 0, 0)) == [0]
 
 
@@ -79,4 +79,4 @@ def test_passing_errors_are_survived() -> None:
 )
 def test_what_no_patience_mends_is_raised(said: FakeRecord, raised: type[Exception]) -> None:
     with pytest.raises(raised):
-        read(_ToEnd({("t", 0): 1}, isolates=True), said)
+        read(ToEnd({("t", 0): 1}, isolates=True), said)

@@ -16,12 +16,12 @@ RECORD = {"key", "value", "headers"}
 
 def events(file: File) -> Iterator[Told]:
     """The events of the file, in its order."""
-    return (_told(number, line, "user_id") for number, line in file.lines())
+    return (read_line(number, line, "user_id") for number, line in file.lines())
 
 
 def items(file: File) -> Iterator[Told]:
     """The items of the file."""
-    return (_told(number, line, "item_id") for number, line in file.lines())
+    return (read_line(number, line, "item_id") for number, line in file.lines())
 
 
 def find(path: Path) -> tuple[list[Path], list[Path]]:
@@ -29,7 +29,8 @@ def find(path: Path) -> tuple[list[Path], list[Path]]:
     return found(path, ("*.jsonl", "*.jsonl.gz"), ("items*.jsonl", "items*.jsonl.gz"))
 
 
-def _told(number: int, line: bytes, owner: str) -> Told:
+def read_line(number: int, line: bytes, owner: str) -> Told:
+    """The record in a line; `owner` names the field that is its key where the line is no whole record."""
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError:
