@@ -19,8 +19,9 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from model.training.logs.files import File, LogError
 from stream.errors import Unreachable, WrongUsage
-from stream.loglines import Form, LineError, LogFile, Record, Subject, record
+from stream.loglines import Form, LineError, Record, Subject, record
 
 # Java's producers put a key into partition murmur2(key), librdkafka's default is CRC32. Two hashes in front of one
 # topic would put one user into two partitions, and so into two windows.
@@ -103,7 +104,7 @@ class Replay:
         self._reached = first - 1  # The last line that was read.
         self._started: tuple[float, int] | None = None  # (clock, the first event's own time)
 
-    def run(self, step: Callable[[LogFile, Report], None] = lambda log, report: None) -> Report:
+    def run(self, step: Callable[[File, Report], None] = lambda log, report: None) -> Report:
         """Goes through the file; Ctrl-C ends it in good order.
 
         Args:
@@ -114,28 +115,28 @@ class Replay:
         """
         began = noted = self.clock()
         first = self.report.next_line
-        with LogFile(self.plan.file) as log:
-            try:
-                for number, line in log.lines():
-                    if number < first:
-                        continue
-                    self._one(number, line)
-                    step(log, self.report)
-                    if self._first_failed is not None:
-                        break
-                    if self.producer is not None and self.clock() - noted >= CHECKPOINT_S:
-                        self._settle()
-                        noted = self.clock()
-            except LineError as error:  # The file itself breaks off here.
-                self._refuse(self._reached + 1, error)
-            except KeyboardInterrupt:
-                self.report.interrupted = True
-            self._settle()
+        log = File(self.plan.file)
+        try:
+            for number, line in log.lines():
+                if number < first:
+                    continue
+                self._one(number, line)
+                step(log, self.report)
+                if self._first_failed is not None:
+                    break
+                if self.producer is not None and self.clock() - noted >= CHECKPOINT_S:
+                    self._settle()
+                    noted = self.clock()
+        except LogError as error:  # The file itself breaks off here.
+            self._refuse(self._reached + 1, LineError(str(error)))
+        except KeyboardInterrupt:
+            self.report.interrupted = True
+        self._settle()
         self.report.seconds = round(self.clock() - began, 3)
         self.report.per_second = round(self.report.delivered / max(self.report.seconds, 1e-3), 1)
         return self.report
 
-    def _one(self, number: int, line: bytes | None) -> None:
+    def _one(self, number: int, line: bytes) -> None:
         plan = self.plan
         self.report.lines += 1
         try:
@@ -278,7 +279,7 @@ def replay(plan: Plan, client: Mapping[str, Any]) -> tuple[Report, str]:
         said = Counter[str]()
         run = Replay(plan, sender)
 
-        def plain(log: LogFile, report: Report) -> None:
+        def plain(log: File, report: Report) -> None:
             if report.lines % 50_000 == 0 and said["lines"] != report.lines:
                 said["lines"] = report.lines
                 console.print(
@@ -291,7 +292,7 @@ def replay(plan: Plan, client: Mapping[str, Any]) -> tuple[Report, str]:
         task = bar.add_task(plan.file.name, total=None, told="")
         run = Replay(plan, sender, tell=console.print)
 
-        def step(log: LogFile, report: Report) -> None:
+        def step(log: File, report: Report) -> None:
             if report.lines % 1000 == 0 or plan.speed:
                 bar.update(task, total=log.bytes, completed=log.read_bytes, told=f"{report.delivered:,} delivered")
 

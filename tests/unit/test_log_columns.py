@@ -116,6 +116,16 @@ def test_a_log_that_is_not_there_or_breaks_off_is_named(tmp_path: Path) -> None:
         read_log([tmp_path / "half.gz"])
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_lines_are_numbered_as_an_editor_does_and_empty_ones_passed_over(packed: bool, tmp_path: Path) -> None:
+    path = tmp_path / "log"  # No suffix: the first bytes tell.
+    text = b'\xef\xbb\xbf{"a":1}\r\n\n  \n{"b":2}'
+    path.write_bytes(gzip.compress(text) if packed else text)
+    file = File(path)
+    assert list(file.lines()) == [(1, b'{"a":1}'), (4, b'{"b":2}')]
+    assert file.read_bytes == file.bytes == path.stat().st_size
+
+
 def test_a_line_that_never_ends_is_passed_over(tmp_path: Path) -> None:
     path = written(tmp_path / "log.jsonl", click(1), b"x" * (2 * LINE_BYTES + 5), click(2))
     assert [number for number, _ in File(path).lines()] == [1, 2, 3]

@@ -1,14 +1,12 @@
 """A line of a log becomes a record, or is refused with its reason."""
 
-import gzip
-from pathlib import Path
-
 import orjson
 import pytest
 
 from model.event import Kind, parse_event, parse_item
+from model.training.logs.files import LINE_BYTES
 from stream import loglines
-from stream.loglines import LineError, LogFile, Record, record
+from stream.loglines import LineError, Record, record
 
 NOW_MS = 1_700_000_000_000
 
@@ -77,10 +75,10 @@ def test_a_whole_record_may_be_a_tombstone_and_bring_headers() -> None:
         (b'{"timestamp": 1}', "no user_id"),
         (b'{"timestamp": 1, "user_id": ""}', "no user_id"),
         (b'{"timestamp": 1, "user_id": true}', "no user_id"),
-        (None, f"longer than {loglines.LINE_BYTES} bytes"),
+        (b"x" * LINE_BYTES, f"longer than {LINE_BYTES} bytes"),
     ],
 )
-def test_a_line_that_cannot_be_addressed_is_refused(line: bytes | None, reason: str) -> None:
+def test_a_line_that_cannot_be_addressed_is_refused(line: bytes, reason: str) -> None:
     with pytest.raises(LineError) as refused:
         record(line, 1, form="common", subject="events", name="log")
     assert str(refused.value) == reason
@@ -88,20 +86,3 @@ def test_a_line_that_cannot_be_addressed_is_refused(line: bytes | None, reason: 
 
 def test_an_event_without_a_readable_time_is_sent_all_the_same() -> None:
     assert made({"user_id": "u", "at": "yesterday"}, "firstclick").at_ms is None
-
-
-@pytest.mark.parametrize("packed", [False, True])
-def test_lines_are_numbered_as_an_editor_does_and_empty_ones_passed_over(packed: bool, tmp_path: Path) -> None:
-    log = tmp_path / "log"  # No suffix: the first bytes tell.
-    text = b'{"a":1}\r\n\n  \n{"b":2}'
-    log.write_bytes(gzip.compress(text) if packed else text)
-    with LogFile(log) as opened:
-        assert list(opened.lines()) == [(1, b'{"a":1}'), (4, b'{"b":2}')]
-        assert opened.read_bytes == log.stat().st_size
-
-
-def test_a_gzip_file_that_breaks_off_says_where(tmp_path: Path) -> None:
-    log = tmp_path / "log.gz"
-    log.write_bytes(gzip.compress(b"".join(b'{"a":%d}\n' % number for number in range(9999)))[:-20])
-    with LogFile(log) as opened, pytest.raises(LineError, match="unreadable after line"):
-        list(opened.lines())

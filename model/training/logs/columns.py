@@ -157,16 +157,17 @@ def read_log(
     of_items = list(items) or [path for _, paths in found for path in paths]
     if not of_events:
         raise LogError(f"{', '.join(map(str, events)) or 'nothing'} holds no file of the form {log_format}")
-    all_bytes = sum(path.stat().st_size for path in (*of_items, *of_events) if path.is_file())
+    files = [[File(path) for path in paths] for paths in (of_items, of_events)]
+    all_bytes = sum(file.bytes for part in files for file in part)
     growing, before = Growing(), 0
-    for paths, records, add in ((of_items, shape.items, growing.add_item), (of_events, shape.events, growing.add)):
-        for path in paths:
-            file = File(path)
+    steps = zip(files, (shape.items, shape.events), (growing.add_item, growing.add), strict=True)
+    for part, records, add in steps:
+        for file in part:
             for place, told in enumerate(records(file)):
-                add(told, path.name)
+                add(told, file.path.name)
                 if progress is not None and place % STEP == 0:
                     progress(before + file.read_bytes, all_bytes)
-            before += path.stat().st_size if path.is_file() else 0
+            before += file.bytes
     if progress is not None:
         progress(before, all_bytes)
     log = _log(growing)

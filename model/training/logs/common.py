@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model.fields import Fields
-from model.training.logs.files import File, Told, found, json_lines, milliseconds, told
+from model.training.logs.files import File, Told, found, json_lines, milliseconds
 
 KINDS = {"view": "click", "rating": "review"}
 """Names of kinds that the contract calls otherwise."""
@@ -17,7 +17,7 @@ SPLITS = {"train": 0, "valid": 1, "test": 2}
 
 def events(file: File) -> Iterator[Told]:
     """The events of the file, in its order."""
-    return json_lines(file, event, "user_id")
+    return json_lines(file, _placed, "user_id")
 
 
 def items(file: File) -> Iterator[Told]:
@@ -31,10 +31,10 @@ def find(path: Path) -> tuple[list[Path], list[Path]]:
 
 
 def event(row: Fields) -> Fields:
-    """A line's event in the contract's names."""
+    """A line's event in the contract's names; what the line does not tell is None."""
     get = row.get
-    kind, seq = get("type"), get("seq")
-    fields: Fields = {
+    kind = get("type")
+    return {
         "user_id": get("user_id"),
         "kind": KINDS.get(kind, kind) if type(kind) is str else kind,
         "at": milliseconds(get("timestamp")),
@@ -45,7 +45,11 @@ def event(row: Fields) -> Fields:
         "price": get("price"),
         "session_id": get("order"),
     }
-    split = get("split")
+
+
+def _placed(row: Fields) -> Fields:
+    """The event, with what a prepared data set says of its part and its place."""
+    fields, split, seq = event(row), row.get("split"), row.get("seq")
     if split is not None:
         fields["split"] = SPLITS.get(split, -1)
     if type(seq) is int:
@@ -54,5 +58,5 @@ def event(row: Fields) -> Fields:
 
 
 def item(row: Fields) -> Fields:
-    """A line's item in the contract's names."""
-    return told(row, "item_id", "title", "category", "brand", "price", "description")
+    """A line's item, without what is null or ""."""
+    return {name: told for name, told in row.items() if told is not None and told != ""}

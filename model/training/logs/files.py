@@ -7,7 +7,7 @@ as it stands, so that `model.event` alone says what is wrong with it, as it woul
 import gzip
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol
+from typing import IO, NamedTuple, Protocol
 
 import orjson
 
@@ -54,12 +54,14 @@ class File:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.bytes = path.stat().st_size if path.is_file() else 0
         self._raw: IO[bytes] | None = None
+        self._read_bytes = 0
 
     @property
     def read_bytes(self) -> int:
         """How far into the file on disk, for a progress bar."""
-        return self._raw.tell() if self._raw is not None and not self._raw.closed else 0
+        return self._raw.tell() if self._raw is not None and not self._raw.closed else self._read_bytes
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """(number from 1, line without its end); empty lines are passed over.
@@ -82,6 +84,7 @@ class File:
                         line = line.removeprefix(b"\xef\xbb\xbf")  # Some editors begin a file with it.
                     if line := line.strip(b" \r\n"):
                         yield number, line
+                self._read_bytes = self._raw.tell()
         except (OSError, EOFError) as error:
             raise LogError(f"{self.path} cannot be read after line {number}: {error}") from error
 
@@ -138,15 +141,9 @@ def found(path: Path, events: tuple[str, ...], items: tuple[str, ...]) -> tuple[
     return [each for each in names if each not in shelf and any(each.match(one) for one in events)], shelf
 
 
-def told(row: Fields, *names: str) -> dict[str, Any]:
-    """The fields of these names that the row tells; null and "" are untold."""
-    return {name: row[name] for name in names if row.get(name) not in (None, "")}
-
-
 def milliseconds(seconds: object) -> object:
-    """Seconds since 1970, a number or its digits, as the contract's whole milliseconds; anything else stays itself."""
-    at = number(seconds)
-    return round(at * 1000) if isinstance(at, int | float) and not isinstance(at, bool) else seconds
+    """Seconds since 1970 as the contract's whole milliseconds; what is no number stays itself."""
+    return round(seconds * 1000) if type(seconds) is int or type(seconds) is float else seconds
 
 
 def number(value: object) -> object:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orjson
 
+from model.fields import Fields
 from model.training.logs.files import File, Told, found
 
 RECORD = {"key", "value", "headers"}
@@ -37,11 +38,21 @@ def read_line(number: int, line: bytes, owner: str) -> Told:
         return Told(number, line, b"")
     if type(row) is not dict:
         return Told(number, line, b"")
-    if "value" in row and "key" in row and row.keys() <= RECORD:
-        value, sent = row["value"], row.get("headers") or {}
+    if is_record(row):
+        value, sent = row["value"], row.get("headers")
         headers = [(name, str(text).encode()) for name, text in sent.items()] if type(sent) is dict else None
         key = None if row["key"] is None else str(row["key"]).encode()
         return Told(number, None if value is None else orjson.dumps(value), key, headers)
-    body = row["data"] if "specversion" in row and isinstance(row.get("data"), dict) else row
-    named = body.get(owner)
+    named = body(row).get(owner)
     return Told(number, line, named.encode() if type(named) is str else b"")
+
+
+def is_record(row: Fields) -> bool:
+    """Whether a line's object is a whole record."""
+    return "key" in row and "value" in row and row.keys() <= RECORD
+
+
+def body(row: Fields) -> Fields:
+    """The payload of a line that is a value: what is in the CloudEvents envelope, or the object itself."""
+    payload = row.get("data")
+    return payload if "specversion" in row and type(payload) is dict else row

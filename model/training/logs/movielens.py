@@ -62,7 +62,7 @@ def _event(row: Fields) -> Fields:
         "user_id": row["userId"],
         "item_id": row["movieId"],
         "kind": "review",
-        "at": milliseconds(row["timestamp"]),
+        "at": milliseconds(number(row["timestamp"])),
         "rating": max(stars, 1.0) if isinstance(stars, float) else stars,
     }
 
