@@ -91,7 +91,7 @@ def find(
         output = _as_one_token(model, output)
     if pooled or scaled:
         graph = model.SerializeToString(deterministic=True)
-    pooling = "cls" if pooled else pooling or _pooling([*files, words])
+    pooling = "cls" if pooled else pooling or pooling_of([*files, words])
     found = Found(graph, tokenizer_json, output, dim, pooling, licence)
     if precision is None:
         return found
@@ -200,7 +200,7 @@ def _scaled(model: onnx.ModelProto, encoder: str) -> bool:
     return True
 
 
-def _pooling(files: Sequence[Path]) -> str:
+def pooling_of(files: Sequence[Path]) -> str:
     """As sentence-transformers' 1_Pooling/config.json says, or a bundle's manifest; mean where there is neither."""
     for path in files:
         told = path if path.parent.name == "1_Pooling" else path.parent / "1_Pooling" / "config.json"

@@ -9,7 +9,8 @@ Knows nothing of bundles, of Kafka or of torch. What the precisions are for:
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,14 +72,23 @@ def convert(found: Found, precision: Precision, texts: Sequence[str] | None = No
     return converted, reached
 
 
-def vectors(found: Found, texts: Sequence[str], max_tokens: int = 64, threads: int = 1) -> Floats:
-    """(T, D) unit vectors, by the code that serves."""
-    told = Manifest.model_construct(dim=found.dim, pooling=found.pooling, output=found.output, max_tokens=max_tokens)
+@contextmanager
+def serving(found: Found, max_tokens: int = 64, threads: int = 1) -> Iterator[Encoder]:
+    """The encoder by the code that serves; its files are gone afterwards."""
+    told = Manifest.model_construct(
+        dim=found.dim, text_dim=found.dim, pooling=found.pooling, output=found.output, max_tokens=max_tokens
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / ENCODER).write_bytes(found.graph)
         (folder / TOKENIZER).write_bytes(found.tokenizer)
-        return Encoder(Bundle(folder, told), threads=threads).vectors(texts)
+        yield Encoder(Bundle(folder, told), threads=threads)
+
+
+def vectors(found: Found, texts: Sequence[str]) -> Floats:
+    """(T, D) unit vectors."""
+    with serving(found) as encoder:
+        return encoder.vectors(texts)
 
 
 def parity(original: Floats, converted: Floats) -> Parity:
