@@ -3,6 +3,8 @@
     manifest.json        what is in it and how to run it; sha256 of every other file; the fingerprint
     encoder.onnx         step 5: token ids -> hidden states
     tokenizer.json       step 5: text -> token ids
+    items.onnx           a text's vector -> an item's vectors, as candidate and as context; only in a trained bundle
+    items.npz            what training learned of each item; with items.onnx
     interest.onnx        step 6
     scorer.onnx          step 8
     cooccurrence.npz     step 8's counts; optional
@@ -22,10 +24,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from model.fingerprint import fingerprint
 from model.tokenizer import open_tokenizer
@@ -39,7 +41,10 @@ TOKENIZER = "tokenizer.json"
 INTEREST = "interest.onnx"
 SCORER = "scorer.onnx"
 COOCCURRENCE = "cooccurrence.npz"
+ITEMS_GRAPH = "items.onnx"
+ITEMS = "items.npz"
 REQUIRED = (ENCODER, TOKENIZER, INTEREST, SCORER)
+OPTIONAL = (COOCCURRENCE, ITEMS_GRAPH, ITEMS)
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 REMEDY = "make it anew with `firstclick model init`, or name another with --bundle"
@@ -59,10 +64,14 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
+    """1 had no item tower, and a scorer of four features."""
     name: str
     """Chosen by whoever made it; the model's name is this and eight digits of the content."""
     dim: int = Field(ge=1, le=8192)
+    """D: of interests, and of items as candidates and as context."""
+    text_dim: int = Field(ge=1, le=8192)
+    """E: of texts, as the encoder gives them. Without an item tower it is D."""
     lines: int = Field(ge=1, le=256)
     """N: lines of a window. More: a longer memory, more bytes per user in Kafka."""
     age_ms: int = Field(ge=1)
@@ -80,6 +89,8 @@ class Manifest(BaseModel):
     """Half life of popularity counts, event time."""
     licence: str = ""
     created_by: str = ""
+    training: dict[str, Any] = Field(default_factory=dict)
+    """What a trained bundle came from: log, split, seed, settings, metrics. For people."""
     fingerprint: str
     files: dict[str, str]
     """Name -> sha256 of every other file of the bundle."""
@@ -95,16 +106,31 @@ class Manifest(BaseModel):
     @classmethod
     def _all_there_and_inside(cls, files: dict[str, str]) -> dict[str, str]:
         missing = [name for name in REQUIRED if name not in files]
-        strange = [name for name in files if name not in (*REQUIRED, COOCCURRENCE)]
+        strange = [name for name in files if name not in (*REQUIRED, *OPTIONAL)]
         if missing or strange:
             raise ValueError(f"missing {missing}, not of this format {strange}")
+        if (ITEMS_GRAPH in files) != (ITEMS in files):
+            raise ValueError(f"{ITEMS_GRAPH} and {ITEMS} come together or not at all")
         return files
+
+    @model_validator(mode="after")
+    def _one_length_without_an_item_tower(self) -> "Manifest":
+        if ITEMS_GRAPH not in self.files and self.dim != self.text_dim:
+            raise ValueError(
+                f"dim {self.dim} is not text_dim {self.text_dim}, and there is no {ITEMS_GRAPH} between them"
+            )
+        return self
 
     @property
     def model(self) -> str:
         """The name on every output: other weights, other parameters or other rendering are another model."""
-        told = self.model_dump(exclude={"licence", "created_by"})
-        return f"{self.name}-{hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:8]}"
+        return f"{self.name}-{_digits(self.model_dump(exclude={'licence', 'created_by', 'training'}))}"
+
+    @property
+    def space(self) -> str:
+        """Of the texts' vectors: models of one encoder and rendering share it, and with it the encoded catalogue."""
+        told = self.model_dump(include={"text_dim", "pooling", "output", "max_tokens", "half_life_ms", "fingerprint"})
+        return _digits(told | {name: self.files[name] for name in (ENCODER, TOKENIZER)})
 
 
 @dataclass(frozen=True)
@@ -146,9 +172,19 @@ class Bundle:
         return self.manifest.model
 
     @property
+    def space(self) -> str:
+        """Of the texts' vectors, eight digits: the catalogue topic's name ends with it."""
+        return self.manifest.space
+
+    @property
     def dim(self) -> int:
         """D."""
         return self.manifest.dim
+
+    @property
+    def text_dim(self) -> int:
+        """E."""
+        return self.manifest.text_dim
 
     @property
     def lines(self) -> int:
@@ -189,6 +225,11 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     (folder / MANIFEST).write_bytes(told + b"\n")
 
 
+def _digits(told: object) -> str:
+    """Eight hexadecimal digits of what is told."""
+    return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:8]
+
+
 def _manifest(path: Path) -> Manifest:
     try:
         told: Mapping[str, object] = orjson.loads(path.read_bytes())
@@ -201,4 +242,4 @@ def _manifest(path: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise BundleError(f"{path} is not a manifest of format 1: {where}: {first['msg']}") from error
+        raise BundleError(f"{path} is not a manifest of format 2: {where}: {first['msg']}") from error

@@ -14,11 +14,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from model.item_tower import ItemTower
 from model.popularity import HALF_LIFE_MS, level, popularity
 from model.session import Floats
 
 Rows = npt.NDArray[np.int64]
-NO_VECTOR = np.zeros(0, np.float16)  # The matrix holds it; a second copy per item would be a third of the memory.
+NO_VECTOR = np.zeros(
+    0, np.float16
+)  # The tower has made its vectors of it; a third per item would be a third of the memory.
 
 
 class Shelved(NamedTuple):
@@ -31,7 +34,7 @@ class Shelved(NamedTuple):
     price: float | None
     available: bool
     vector: npt.NDArray[np.float16]
-    """(D,) unit length."""
+    """(E,) unit length, of its text."""
     counts: dict[str, tuple[float, int]]
     """Kind -> (decayed count, at_ms of that value)."""
 
@@ -42,20 +45,26 @@ class Catalogue:
     USERS = 64
     """Of so many users the cosines with all items are in memory at once, per thread: 256 MB at a million items."""
 
-    def __init__(self, dim: int, half_life_ms: int = HALF_LIFE_MS, capacity: int = 1024, threads: int = 2) -> None:
+    def __init__(
+        self, tower: ItemTower, half_life_ms: int = HALF_LIFE_MS, capacity: int = 1024, threads: int = 2
+    ) -> None:
         """An empty shelf.
 
         Args:
-            dim: D.
+            tower: the bundle's; it makes an item's vectors of its text's.
             half_life_ms: of the popularity counts.
             capacity: rows to begin with; it doubles when full.
             threads: cores that share out the users of a large batch.
         """
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="nearest")  # It starts no thread before it has to.
-        self.dim = dim
+        self.tower = tower
+        self.dim = tower.dim
         self.half_life_ms = half_life_ms
         self.lock = threading.RLock()
-        self._vectors: Floats = np.zeros((capacity, dim), np.float32)  # fp32: numpy multiplies fp16 30 times slower.
+        # fp32: numpy multiplies fp16 30 times slower.
+        self._vectors: Floats = np.zeros((capacity, self.dim), np.float32)
+        self._contexts: Floats = np.zeros((capacity, self.dim), np.float32)
+        self._borrowed = np.zeros(capacity, np.bool_)
         self._available = np.zeros(capacity, np.bool_)
         self._levels = np.full(capacity, -np.inf)
         self._tie_breaks = np.zeros(capacity, np.uint32)  # Rows differ from worker to worker; this does not.
@@ -78,14 +87,20 @@ class Catalogue:
         """Puts each (item id, item) on the shelf, None takes it off; the last word on an item counts.
 
         Raises:
-            ValueError: a vector has another length than the catalogue's.
+            ValueError: a vector has another length than the encoder's.
         """
+        items = [shelved for _, shelved in changes if shelved is not None]
+        vectors = self.tower([item.item_id for item in items], self._texts(items))  # Not under the lock: it takes long.
+        places = iter(range(len(items)))
         with self.lock:
             for item_id, shelved in changes:
                 if shelved is None:
                     self._remove(item_id)
                 else:
-                    self._put(item_id, shelved)
+                    row, place = self._put(item_id, shelved), next(places)
+                    self._vectors[row] = vectors.candidates[place]
+                    self._contexts[row] = vectors.contexts[place]
+                    self._borrowed[row] = vectors.borrowed[place]
             self._popularity = None
             self._popular.clear()
 
@@ -94,7 +109,7 @@ class Catalogue:
         return self._rows.get(item_id)
 
     def get(self, item_id: str) -> Shelved | None:
-        """The item as it was applied last, its vector and counts included."""
+        """The item as it was applied last, but for its text's vector."""
         row = self._rows.get(item_id)
         return None if row is None else self.at(row)
 
@@ -107,7 +122,7 @@ class Catalogue:
         shelved = self._shelved[row]
         if shelved is None:
             raise LookupError(f"row {row} holds no item")
-        return shelved._replace(vector=self._vectors[row].astype(np.float16))  # It came as fp16: nothing is lost.
+        return shelved
 
     def item_id(self, row: int) -> str:
         """The id of the item in a row; "" where it is empty."""
@@ -116,8 +131,18 @@ class Catalogue:
 
     @property
     def vectors(self) -> Floats:
-        """(M, D); an empty row is all zeros and not available."""
+        """(M, D) as candidates, unit length; an empty row is all zeros and not available."""
         return self._vectors[: len(self._shelved)]
+
+    @property
+    def contexts(self) -> Floats:
+        """(M, D) what a line about the item adds to its user's interest."""
+        return self._contexts[: len(self._shelved)]
+
+    @property
+    def borrowed(self) -> npt.NDArray[np.bool_]:
+        """(M,) whether training has not seen the item."""
+        return self._borrowed[: len(self._shelved)]
 
     @property
     def available(self) -> npt.NDArray[np.bool_]:
@@ -196,10 +221,19 @@ class Catalogue:
             self._watched.append(({item_id: number for number, item_id in enumerate(item_ids)}, rows))
             return rows
 
-    def _put(self, item_id: str, shelved: Shelved) -> None:
-        vector = np.asarray(shelved.vector, np.float32)
-        if vector.shape != (self.dim,) or not np.isfinite(vector).all():
-            raise ValueError(f"item {item_id!r}: a vector of {self.dim} finite numbers is needed, not {vector.shape}")
+    def _texts(self, items: Sequence[Shelved]) -> Floats:
+        """(T, E) the items' text vectors."""
+        texts: Floats = np.zeros((len(items), self.tower.text_dim), np.float32)
+        for place, item in enumerate(items):
+            vector = np.asarray(item.vector, np.float32)
+            if vector.shape != texts.shape[1:] or not np.isfinite(vector).all():
+                raise ValueError(
+                    f"item {item.item_id!r}: a vector of {texts.shape[1]} finite numbers is needed, not {vector.shape}"
+                )
+            texts[place] = vector
+        return texts
+
+    def _put(self, item_id: str, shelved: Shelved) -> int:
         row = self._rows.get(item_id)
         if row is None:
             row = self._new_row()
@@ -207,9 +241,9 @@ class Catalogue:
             self._set_watched(item_id, row)
             self._tie_breaks[row] = zlib.crc32(item_id.encode())
         self._shelved[row] = shelved._replace(vector=NO_VECTOR)
-        self._vectors[row] = vector
         self._available[row] = shelved.available
         self._levels[row], self._newest_ms[row] = level(shelved.counts, self.half_life_ms)
+        return row
 
     def _remove(self, item_id: str) -> None:
         row = self._rows.pop(item_id, None)
@@ -217,7 +251,8 @@ class Catalogue:
             return
         self._set_watched(item_id, -1)
         self._shelved[row] = None
-        self._vectors[row] = 0.0
+        self._vectors[row] = self._contexts[row] = 0.0
+        self._borrowed[row] = False
         self._available[row] = False
         self._levels[row] = -np.inf
         self._newest_ms[row] = 0
@@ -235,6 +270,8 @@ class Catalogue:
         row = len(self._shelved)
         if row == len(self._vectors):  # Doubling: a catalogue of a million grows ten times, not a million times.
             self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
+            self._contexts = np.concatenate([self._contexts, np.zeros_like(self._contexts)])
+            self._borrowed = np.concatenate([self._borrowed, np.zeros_like(self._borrowed)])
             self._available = np.concatenate([self._available, np.zeros_like(self._available)])
             self._levels = np.concatenate([self._levels, np.full_like(self._levels, -np.inf)])
             self._newest_ms = np.concatenate([self._newest_ms, np.zeros_like(self._newest_ms)])

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -96,12 +97,12 @@ def load(bundle: Bundle) -> Cooccurrence:
     if path is None:
         return NONE
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             ids, ends, indptr, indices, directed, symmetric = (arrays[name] for name in ARRAYS)
         told = ids.tobytes()
         bounds = [0, *ends.tolist()]
         item_ids = [told[start:end].decode() for start, end in pairwise(bounds)]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
     same_length = len(indices) == len(directed) == len(symmetric) == (indptr[-1] if len(indptr) else -1)
     if len(indptr) != len(item_ids) + 1 or not same_length or (len(indices) and indices.max() >= len(item_ids)):

@@ -43,7 +43,7 @@ class Encoder:
             BundleError: the graph wants inputs that this code does not feed.
         """
         manifest = bundle.manifest
-        self.dim: int = bundle.dim
+        self.dim: int = bundle.text_dim
         self._pooling = manifest.pooling
         self._output = manifest.output
         self._padded_tokens = padded_tokens

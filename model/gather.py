@@ -21,7 +21,7 @@ class Gathered(NamedTuple):
     """B windows as arrays; lines oldest first, padded at the end."""
 
     vectors: Floats
-    """(B, N, D) unit length; all zeros where a line has none."""
+    """(B, N, D) as context; all zeros where a line has none."""
     told: Features
     keep: Floats
     """(B, 1 + N, N)"""
@@ -56,7 +56,7 @@ def gather(
     Args:
         windows: B windows' lines, at most N each.
         catalogue: its lock is held by the caller.
-        texts: text -> (D,) vector, for those of `texts_of`.
+        texts: text -> (D,) vector as context, for those of `texts_of`.
         numbers: item id -> its number in the co-occurrence counts.
         manifest: N, D and the text share.
     """
@@ -68,7 +68,7 @@ def gather(
         counted[user, : len(ids)] = [numbers.get(item_id, -1) for item_id in ids]
     present = rows >= 0
     vectors: Floats = np.zeros((*rows.shape, manifest.dim), np.float32)
-    vectors[present] = catalogue.vectors[rows[present]]
+    vectors[present] = catalogue.contexts[rows[present]]
     for user, lines in enumerate(windows):
         for place in range(_first_read(lines, manifest), len(lines)):
             text = texts.get(lines[place].text)
@@ -80,12 +80,12 @@ def gather(
 
 
 def mixed(item: Floats, text: Floats, share: float) -> Floats:
-    """(D,) unit vector between an item's and its text's."""
+    """(D,) vector between an item's and its text's, as long as the item's: what it weighs is the item's affair."""
     if share == 1.0:
         return text
     between: Floats = (1 - share) * item + share * text
     norm = float(np.sqrt(between @ between))
-    return between / np.float32(norm) if norm > 0 else between
+    return between * np.float32(np.sqrt(item @ item) / norm) if norm > 0 else between
 
 
 def present_lines(keep: Floats) -> npt.NDArray[np.bool_]:

@@ -86,7 +86,8 @@ def anything_wanted(weights: Floats, vectors: Floats) -> npt.NDArray[np.bool_]:
         weights: (B, N) of the lines.
         vectors: (B, N, D) of the lines.
     """
-    alike = np.maximum(vectors @ vectors.transpose(0, 2, 1), 0) ** 4
+    unit = vectors / np.maximum(np.sqrt((vectors * vectors).sum(-1, keepdims=True)), 1e-6)
+    alike = np.maximum(unit @ unit.transpose(0, 2, 1), 0) ** 4
     sums = (alike @ weights[:, :, None])[:, :, 0]
     wanted: npt.NDArray[np.bool_] = ((weights > 0) & (sums > 0)).any(1)
     return wanted
@@ -108,7 +109,7 @@ class Interest:
         """Interests of R variants of each window.
 
         Args:
-            vectors: (B, N, D), unit length; zeros where there is no line.
+            vectors: (B, N, D) as context; zeros where there is no line.
             told: behaviour of the same lines.
             keep: (B, R, N) 1 where the variant keeps the line.
         """

@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from model.bundle import Bundle
 from model.catalogue import Catalogue, Shelved
 from model.encoder import Encoder
+from model.item_tower import item_tower
 from model.window import EMPTY
 from stream import topics
 from stream.agents import Behaviour, Shelving, Turns
@@ -78,7 +79,7 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
     bundle = Bundle.load(settings.bundle)
     # Quiet: what it cannot do is raised, and said once.
     admin = AdminClient({**settings.client, "log_level": 2})
-    found = topics_of(settings, bundle.model, admin)
+    found = topics_of(settings, bundle.space, admin)
     partitions = found[settings.events[0]].partitions
     rejected_bytes = int(found[topics.REJECTED].config.get("max.message.bytes", KAFKA_RECORD_BYTES))
     guarantee, why = guarantee_of(settings)
@@ -90,7 +91,7 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
     intake = Intake(settings, protocol_of(settings, admin), (events, shelf))
 
     encoder = Encoder(bundle, settings.device, settings.threads, settings.padded_tokens)
-    catalogue = Catalogue(bundle.dim, bundle.half_life_ms, threads=settings.threads)
+    catalogue = Catalogue(item_tower(bundle, settings.threads), bundle.half_life_ms, threads=settings.threads)
     recommender = Recommender(
         bundle,
         catalogue,
@@ -101,7 +102,7 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
         candidates=settings.candidates,
         repeat_categories=settings.repeat_categories,
     )
-    topic = topics.catalogue_topic(bundle.model)
+    topic = topics.catalogue_topic(bundle.space)
     partition_of_item: dict[str, int] = {}
 
     def apply(records: list[tuple[int, Pair]]) -> None:

@@ -19,7 +19,7 @@ from model.encoder import Encoder
 from model.event import Kind
 from model.gather import gather, texts_of
 from model.interest import Interest, Interests, anything_wanted
-from model.scorer import Scorer, biggest_losses
+from model.scorer import FEATURES, Scorer, biggest_losses
 from model.session import Floats
 from model.text import Line, refuses
 from model.window import OWNING, Window
@@ -92,9 +92,10 @@ class Recommender:
             DeviceError: the device is not there.
             ValueError: catalogue or encoder have vectors of another length than the bundle.
         """
-        if not bundle.dim == catalogue.dim == encoder.dim:
+        if bundle.dim != catalogue.dim or bundle.text_dim != encoder.dim:
             raise ValueError(
-                f"vectors of bundle, catalogue and encoder are {bundle.dim}, {catalogue.dim} and {encoder.dim} long"
+                f"the bundle's vectors are {bundle.dim} long and its texts' {bundle.text_dim}, the catalogue's "
+                f"{catalogue.dim} and the encoder's {encoder.dim}"
             )
         self._manifest = bundle.manifest
         self._catalogue = catalogue
@@ -107,13 +108,19 @@ class Recommender:
         self._counted = cooccurrence.load(bundle)
         self._counted_rows = catalogue.watch(self._counted.item_ids)
 
-    def recommend(self, windows: Sequence[Window]) -> list[Advice]:
-        """Advice for each of B windows, in order."""
+    def recommend(self, windows: Sequence[Window], at_ms: Sequence[int] | None = None) -> list[Advice]:
+        """Advice for each of B windows, in order.
+
+        Args:
+            windows: B.
+            at_ms: when each of them asks; None: at its newest line, as a worker answers.
+        """
         if not windows:
             return []
         lines = [window.lines[-self._manifest.lines :] for window in windows]
         texts = texts_of(lines, self._catalogue, self._manifest)
-        read = dict(zip(texts, self._encoder.vectors(texts), strict=True))  # Not under the lock: texts take long.
+        contexts = self._catalogue.tower([""] * len(texts), self._encoder.vectors(texts)).contexts
+        read = dict(zip(texts, contexts, strict=True))  # Not under the lock: texts take long.
         with self._catalogue.lock:
             gathered = gather(lines, self._catalogue, read, self._counted.numbers, self._manifest)
             interests = self._interest(gathered.vectors, gathered.told, gathered.keep)
@@ -129,10 +136,13 @@ class Recommender:
                 self._limits,
             )
             events = np.array([[window.n_events] for window in windows], np.float32)
-            scores = self._scores(whole, candidates, events)[:, 0]
+            gaps_h = _gaps_h(lines, at_ms)
+            scores = self._scores(whole, candidates, events, gaps_h)[:, 0]
             best = np.argsort(-scores, axis=1, kind="stable")[:, : self._items + SPARE]  # (B, T) places of candidates
             n_without = np.maximum(events - (np.arange(gathered.keep.shape[1]) > 0), 0)
-            scores = self._scores(interests, candidates, n_without, best)  # (B, 1 + N, T): what each line brought
+            scores = self._scores(
+                interests, candidates, n_without, gaps_h, best
+            )  # (B, 1 + N, T): what each line brought
             best_rows = np.take_along_axis(candidates.rows, best, axis=1)
             reasons = biggest_losses(scores, whole.weights[:, 0], REASONS)
             return [
@@ -145,7 +155,7 @@ class Recommender:
             ]
 
     def _scores(
-        self, interests: Interests, candidates: Candidates, events: Floats, chosen: Rows | None = None
+        self, interests: Interests, candidates: Candidates, events: Floats, gaps_h: Floats, chosen: Rows | None = None
     ) -> Floats:
         """(B, R, K) scores of the candidates, or (B, R, T) of the chosen places; -inf where there is none.
 
@@ -153,13 +163,16 @@ class Recommender:
             interests: of R variants.
             candidates: of the same users.
             events: (B, R) how many events the variant has seen.
+            gaps_h: (B,) hours from the newest line to the request.
             chosen: (B, T) places among the candidates; None: all.
         """
         rows = candidates.rows if chosen is None else np.take_along_axis(candidates.rows, chosen, axis=1)
         directed, symmetric = co_features(candidates, interests.weights, chosen)
-        popularity = self._catalogue.popularity[rows][:, None, :]
-        told = np.empty((*directed.shape, 4), np.float32)
-        told[..., 0], told[..., 1], told[..., 2], told[..., 3] = directed, symmetric, popularity, events[:, :, None]
+        told = np.empty((*directed.shape, len(FEATURES)), np.float32)
+        told[..., 0], told[..., 1] = directed, symmetric
+        told[..., 2] = self._catalogue.popularity[rows][:, None, :]
+        told[..., 3], told[..., 4] = events[:, :, None], gaps_h[:, None, None]
+        told[..., 5] = self._catalogue.borrowed[rows][:, None, :]
         scores = self._scorer(interests.vectors, self._catalogue.vectors, rows, told)
         scores[np.broadcast_to(rows[:, None, :] < 0, scores.shape)] = -np.inf
         return scores
@@ -198,3 +211,12 @@ class Recommender:
         row = self._catalogue.row(item_id)
         category = "" if row is None else self._catalogue.at(row).category
         return any(fnmatchcase(category, pattern) for pattern in self._repeat_categories)
+
+
+def _gaps_h(windows: Sequence[Sequence[Line]], at_ms: Sequence[int] | None) -> Floats:
+    """(B,) hours from each window's newest line to its request; 0 without lines, and where nobody told."""
+    gaps: Floats = np.zeros(len(windows), np.float32)
+    if at_ms is not None:
+        for user, (lines, asked_ms) in enumerate(zip(windows, at_ms, strict=True)):
+            gaps[user] = max(asked_ms - lines[-1].at_ms, 0) / 3_600_000 if lines else 0.0
+    return gaps

@@ -41,9 +41,10 @@ _COMPACT = {"cleanup.policy": "compact"}
 _DELETE = {"cleanup.policy": "delete"}
 
 
-def catalogue_topic(model: str) -> str:
-    """Topic of this model's encoded items; each model has its own, so that two spaces never mix."""
-    return f"firstclick.catalogue.{model}"
+def catalogue_topic(space: str) -> str:
+    """Topic of the items encoded into this space: of one encoder, one rendering. Two spaces never mix, and a model that
+    only learned other towers finds the catalogue encoded."""
+    return f"firstclick.catalogue.{space}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +100,9 @@ class Difference:
 
 
 def shapes(
-    model: str, *, events: Sequence[str] = EVENTS, items: str = ITEMS, partitions: int = 0
+    space: str, *, events: Sequence[str] = EVENTS, items: str = ITEMS, partitions: int = 0
 ) -> tuple[TopicShape, ...]:
-    """All topics of a fleet whose bundle is called `model`.
+    """All topics of a fleet whose bundle encodes into `space`.
 
     Args:
         partitions: for the co-partitioned ones; 0 takes what is there already, else `PARTITIONS`.
@@ -110,7 +111,7 @@ def shapes(
         *(TopicShape(name, partitions, _DELETE, together=True) for name in events),
         TopicShape(items, partitions, _COMPACT, together=True),
         TopicShape(WINDOWS, partitions, _COMPACT, together=True),
-        TopicShape(catalogue_topic(model), partitions, _COMPACT, together=True),
+        TopicShape(catalogue_topic(space), partitions, _COMPACT, together=True),
         # Summed by the item's owner within seconds; a week survives a long week-end's standstill.
         TopicShape(COUNTS, partitions, _DELETE | {"retention.ms": str(7 * DAY_MS)}, together=True),
         TopicShape(RECOMMENDATIONS, partitions, _COMPACT),

@@ -21,6 +21,7 @@ from model.bundle import Bundle
 from model.catalogue import Catalogue, Shelved
 from model.encoder import Encoder
 from model.event import Kind
+from model.item_tower import item_tower
 from model.text import Line
 from model.training.zeroshot import init
 from model.window import EMPTY, Window
@@ -115,7 +116,7 @@ class Shop:
     def __init__(self, folder: Path, **told: Any) -> None:
         self.bundle = make_bundle(folder, **told)
         self.encoder = Encoder(self.bundle)
-        self.catalogue = Catalogue(self.bundle.dim, self.bundle.half_life_ms)
+        self.catalogue = Catalogue(item_tower(self.bundle), self.bundle.half_life_ms)
         self.themes = {
             f"{colour} {word}": theme for theme, words in THEMES.items() for word in words for colour in COLOURS
         }

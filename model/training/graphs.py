@@ -1,6 +1,6 @@
-"""The zero-shot interest tower and scorer, written as ONNX graphs: all that they know stands in the tables below.
+"""The item tower, the interest tower and the scorer, written as ONNX graphs: all that they know stands in `Weights`.
 
-Needs `onnx`, not torch. A trained bundle has other graphs with the same inputs and outputs.
+Needs `onnx`, not torch: zero-shot and trained bundles differ in numbers, not in graphs.
 """
 
 from collections.abc import Mapping
@@ -14,9 +14,15 @@ from onnx import TensorProto, helper, numpy_helper
 from model.event import Kind
 from model.interest import KINDS, NUMBERS
 from model.scorer import FEATURES
+from model.session import Floats
 
 OPSET = 17
 IR_VERSION = 8  # onnxruntime 1.14 and later read it.
+
+AGES = 256
+"""Lines of the longest window that a manifest allows."""
+TREND_AFTER_H = 12.0
+"""Hours after which a user is back rather than still there: a night."""
 
 KIND_WEIGHTS: dict[Kind, float] = {
     Kind.IMPRESSION: 0.0,
@@ -40,10 +46,14 @@ points away from the item, and from all that is anything like it.
 
 @dataclass(frozen=True)
 class Weights:
-    """Every number of the zero-shot model. Chosen on Beauty's validation split: `python -m tests.bench.beauty`."""
+    """Every number of the towers. The zero-shot ones were chosen on Beauty's validation split: `make beauty`."""
 
-    decay: float = 0.5
-    """What one newer line leaves of a line's weight."""
+    recency: tuple[float, ...] = tuple(0.5**age for age in range(AGES))
+    """By how many newer lines a line has: what is left of its weight."""
+    heads: int = 1
+    """Parts of equal length in which vectors are compared, each by its own cosine: towers trained apart."""
+    scale: float = 1.0
+    """Of the cosine."""
     kinds: Mapping[Kind, float] = field(default_factory=lambda: KIND_WEIGHTS)
     short_dwell_s: float = 3.0
     """A browse shorter than this was a mistake,"""
@@ -53,6 +63,10 @@ class Weights:
     symmetric: float = 5.0
     popularity: float = 0.5
     """Of a user without an event; with n events it is divided by 1 + n."""
+    trend: float = 0.0
+    """Of popularity for whoever comes back TREND_AFTER_H or more after the newest line; nothing within a visit."""
+    borrowed: float = 0.0
+    """Of an item that training has not seen: its borrowed vectors are shorter than what it would have learned."""
 
 
 def interest_graph(weights: Weights) -> bytes:
@@ -106,12 +120,13 @@ def interest_graph(weights: Weights) -> bytes:
     graph.add("Unsqueeze", ["steps", "row"], "step_rows")
     graph.add("Mul", ["keep", "step_rows"], "kept_steps")
     graph.add("CumSum", ["kept_steps", "line_axis"], "age", exclusive=1, reverse=1)
-    graph.constant("decay", weights.decay)
-    graph.add("Pow", ["decay", "age"], "recency")
+    graph.constant("recency_table", weights.recency)
+    graph.add("Cast", ["age"], "age_place", to=TensorProto.INT64)
+    graph.add("Gather", ["recency_table", "age_place"], "recency")
     graph.add("Mul", ["recency", "strengths"], "strengths_now")
     graph.add("Mul", ["strengths_now", "keep"], "weights")
     graph.add("MatMul", ["weights", "vectors"], "sums")
-    graph.unit("sums", "interests")
+    graph.unit("sums", "interests", weights.heads)
     return graph.bytes(
         "interest",
         {
@@ -125,7 +140,7 @@ def interest_graph(weights: Weights) -> bytes:
 
 
 def scorer_graph(weights: Weights) -> bytes:
-    """Cosine + co-occurrence + a popularity prior that fades as a user's events grow.
+    """Cosine + co-occurrence + a popularity prior that fades as a user's events grow + what sells since the last visit.
 
     Inputs interests (B, R, D), items (B, K, D), features (B, R, K, F); output scores (B, R, K).
     """
@@ -143,9 +158,15 @@ def scorer_graph(weights: Weights) -> bytes:
     graph.constant("one", 1.0)
     graph.add("Add", ["events", "one"], "events_and_one")
     graph.add("Div", ["popularity_part", "events_and_one"], "prior")
-    graph.add("Add", ["directed_part", "symmetric_part"], "together")
-    graph.add("Add", ["cosines", "together"], "personal")
-    graph.add("Add", ["personal", "prior"], "scores")
+    graph.line("gap_h", "away", slope=1 / TREND_AFTER_H, at_zero=0.0, low=0.0, high=1.0)
+    graph.add("Mul", ["away", "popularity"], "away_popularity")
+    graph.constant("trend_weight", weights.trend)
+    graph.add("Mul", ["away_popularity", "trend_weight"], "trend")
+    graph.constant("borrowed_weight", weights.borrowed)
+    graph.add("Mul", ["borrowed", "borrowed_weight"], "borrowed_part")
+    graph.constant("scale", weights.scale)
+    graph.add("Mul", ["cosines", "scale"], "alike")
+    graph.add("Sum", ["alike", "directed_part", "symmetric_part", "prior", "trend", "borrowed_part"], "scores")
     return graph.bytes(
         "scorer",
         {
@@ -154,6 +175,33 @@ def scorer_graph(weights: Weights) -> bytes:
             "features": (TensorProto.FLOAT, ["B", "R", "K", len(FEATURES)]),
         },
         {"scores": ["B", "R", "K"]},
+    )
+
+
+def item_graph(projection: Floats, heads: int) -> bytes:
+    """A text's vector, projected, plus what was learned of the item in each role.
+
+    Inputs texts (T, E), own (T, D), context (T, D); outputs candidates (T, D) of unit length, contexts (T, D).
+
+    Args:
+        projection: (E, D).
+        heads: of `Weights`.
+    """
+    graph = _Graph()
+    graph.constant("projection", projection)
+    graph.add("MatMul", ["texts", "projection"], "projected")
+    graph.add("Add", ["projected", "own"], "both")
+    graph.add("Add", ["both", "context"], "contexts")
+    graph.unit("both", "candidates", heads, axes=2)
+    text_dim, dim = projection.shape
+    return graph.bytes(
+        "items",
+        {
+            "texts": (TensorProto.FLOAT, ["T", text_dim]),
+            "own": (TensorProto.FLOAT, ["T", dim]),
+            "context": (TensorProto.FLOAT, ["T", dim]),
+        },
+        {"candidates": ["T", dim], "contexts": ["T", dim]},
     )
 
 
@@ -179,17 +227,33 @@ class _Graph:
         self.add("Add", [f"{output}_sloped", f"{output}_at_zero"], f"{output}_free")
         self.add("Clip", [f"{output}_free", f"{output}_low", f"{output}_high"], output)
 
-    def unit(self, value: str, output: str) -> None:
-        """output = value / its length over the last axis; what is shorter than 1e-6 is nothing, and all zeros."""
+    def unit(self, value: str, output: str, heads: int, axes: int = 3) -> None:
+        """output = value, every head of its last axis as long as every other, together of length 1.
+
+        A head that is shorter than 1e-6 is nothing, and all zeros.
+
+        Args:
+            value: (..., D) of so many axes.
+            output: of the same shape.
+            heads: parts of equal length of D.
+            axes: how many.
+        """
+        self.constant("zero_length", 0.0)
         self.constant("least_length", 1e-6)
+        self.constant("share", heads**-0.5)
         self.constant("last_axis", [-1], np.int64)
-        self.add("Mul", [value, value], "squares")
+        self.constant("in_heads", [0] * (axes - 1) + [heads, -1], np.int64)
+        self.constant("in_one", [0] * (axes - 1) + [-1], np.int64)
+        self.add("Reshape", [value, "in_heads"], "parts")
+        self.add("Mul", ["parts", "parts"], "squares")
         self.add("ReduceSum", ["squares", "last_axis"], "square", keepdims=1)
         self.add("Sqrt", ["square"], "length")
         self.add("Max", ["length", "least_length"], "length_at_least")
-        self.add("Div", [value, "length_at_least"], "divided")
+        self.add("Div", ["parts", "length_at_least"], "divided")
+        self.add("Mul", ["divided", "share"], "shared")
         self.add("Greater", ["length", "least_length"], "is_something")
-        self.add("Where", ["is_something", "divided", "zero"], output)
+        self.add("Where", ["is_something", "shared", "zero_length"], "parts_of_unit")
+        self.add("Reshape", ["parts_of_unit", "in_one"], output)
 
     def bytes(
         self, name: str, inputs: Mapping[str, tuple[int, list[str | int]]], outputs: Mapping[str, list[str | int]]

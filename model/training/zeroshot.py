@@ -84,6 +84,7 @@ def init(
             Manifest(
                 name=name,
                 dim=found.dim,
+                text_dim=found.dim,
                 lines=lines,
                 age_ms=age_ms,
                 pooling="cls" if found.pooling == "cls" else "mean",

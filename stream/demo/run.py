@@ -106,10 +106,10 @@ def _show(
     bundle: Path, seconds: float | None, plain: bool, rate: float, port: int, say: Callable[[str], None]
 ) -> tuple[Board, float]:
     folder = source()
-    model = Bundle.load(bundle).model
+    space = Bundle.load(bundle).space
     with EmbeddedBroker(port) as broker:
         say(f"embedded broker: {broker.bootstrap}   (kcat -C -b {broker.bootstrap} -t {topics.RECOMMENDATIONS})")
-        topics.apply(AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 2}), topics.shapes(model))
+        topics.apply(AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 2}), topics.shapes(space))
         options = ("--guarantee", "at_least_once", "--bundle", str(bundle))
         with WorkerProcess(broker.bootstrap, options) as worker, Sender(broker.bootstrap) as sender:
             shop = load_shop(folder)  # While the worker starts.
@@ -119,7 +119,7 @@ def _show(
             sender.flush()
             worker.wait_ready()
             say("the worker is ready and encodes the titles, each once for life")
-            _fill_the_shelf(broker.bootstrap, topics.catalogue_topic(model), shop, worker, say)
+            _fill_the_shelf(broker.bootstrap, topics.catalogue_topic(space), shop, worker, say)
             purchases = load_purchases(folder, shop, {*shoppers.WATCHED, *shoppers.CROWD})
             titles = {item_id: product.title for item_id, product in shop.products.items()}
             labels = shoppers.labels(folder, shoppers.WATCHED) | {shoppers.NEW_USER: shoppers.NEW_USER_LABEL}

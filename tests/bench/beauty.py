@@ -30,6 +30,7 @@ from model.bundle import DEFAULT_BUNDLE, Bundle
 from model.catalogue import Catalogue, Shelved
 from model.encoder import Encoder
 from model.event import Item, Kind
+from model.item_tower import item_tower
 from model.popularity import add_counts
 from model.text import Line, item_text
 from model.training.graphs import Weights
@@ -155,7 +156,7 @@ def _recommender(bundle: Bundle, options: argparse.Namespace, users: dict[str, l
                 more = {Kind.REVIEW.value: (1.0, touch.at_ms)}
                 counts[touch.item_id] = add_counts(counts[touch.item_id], more, bundle.half_life_ms)
     encoder = Encoder(bundle, options.device)
-    catalogue = Catalogue(bundle.dim, bundle.half_life_ms)
+    catalogue = Catalogue(item_tower(bundle), bundle.half_life_ms)
     with (options.data / "items.jsonl").open() as file:
         rows = [json.loads(line) for line in file]
     texts = [

@@ -29,7 +29,7 @@ def encoding(fleet: Fleet, shelf: Catalogue, workers: int) -> dict[str, Any]:
     finally:
         for worker in started:
             worker.kill()
-    on_shelf = fleet.newest(topics.catalogue_topic(fleet.bundle.model))
+    on_shelf = fleet.newest(topics.catalogue_topic(fleet.bundle.space))
     if on_shelf.keys() != {str(item["item_id"]) for item in shelf.items}:
         raise answers.WrongAnswer(f"{len(shelf.items)} items sent, {len(on_shelf)} on the shelf")
     if not 0 < sum(encoded) <= len(shelf.items):

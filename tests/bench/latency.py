@@ -25,7 +25,7 @@ WARM = 30  # Events before any counts: graphs, caches and connections are warm o
 
 def latency(fleet: Fleet, shelf: Catalogue, count: int) -> dict[str, Any]:
     """`count` events, one after the other; the catalogue is on the shelf already."""
-    fleet.fresh([topics.ITEMS, topics.catalogue_topic(fleet.bundle.model)])
+    fleet.fresh([topics.ITEMS, topics.catalogue_topic(fleet.bundle.space)])
     ids = {str(item["item_id"]) for item in shelf.items}
     taken: dict[str, list[float]] = {mix: [] for mix in MIXES}
     sent: list[Sent] = []

@@ -39,7 +39,7 @@ def without_model(fleet: Fleet, sent: Sequence[Sent], batch_events: int) -> dict
 
 def whole_line(fleet: Fleet, sent: Sequence[Sent], shelf: Catalogue, topic: str) -> dict[str, Any]:
     """(b) and (c): the catalogue is on the shelf already; every window, list and vector checked."""
-    keep = [topics.ITEMS, topics.catalogue_topic(fleet.bundle.model)]
+    keep = [topics.ITEMS, topics.catalogue_topic(fleet.bundle.space)]
     fleet.fresh(keep)
     fleet.send(topic, sent)
     with fleet.worker() as worker:

@@ -23,17 +23,17 @@ DEMO_S = 240.0  # 15 s on two idle cores.
 
 
 @pytest.fixture(scope="module")
-def model() -> str:
+def space() -> str:
     try:
-        return Bundle.load(DEFAULT_BUNDLE).model
+        return Bundle.load(DEFAULT_BUNDLE).space
     except BundleError as error:
         pytest.skip(f"no ready bundle, `make install` makes it: {error}")
 
 
-def test_topics_are_told_created_and_then_right(broker: Broker, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_topics_are_told_created_and_then_right(broker: Broker, space: str, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["topics", "--bootstrap", broker.bootstrap, "--partitions", "3"]
     assert invoke(command) == Exit.BAD_INPUT
-    assert f"{topics.catalogue_topic(model)}: missing; would have 3 partitions" in capsys.readouterr().out
+    assert f"{topics.catalogue_topic(space)}: missing; would have 3 partitions" in capsys.readouterr().out
     assert not {topics.WINDOWS, topics.REJECTED} & set(
         AdminClient({"bootstrap.servers": broker.bootstrap}).list_topics().topics
     )
@@ -100,7 +100,7 @@ def test_a_replay_to_nowhere_says_so(broker: Broker, tmp_path: Path, capsys: pyt
     assert "--to no-such-topic" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("model")
+@pytest.mark.usefixtures("space")
 def test_the_demo_runs_without_a_terminal_and_ends_by_itself() -> None:
     command = [sys.executable, "-m", "stream.cli", "demo", "--seconds", "5", "--plain"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=DEMO_S, check=False)
@@ -113,7 +113,7 @@ def test_the_demo_runs_without_a_terminal_and_ends_by_itself() -> None:
     assert "because you bought" in ran.stdout
 
 
-@pytest.mark.usefixtures("model")
+@pytest.mark.usefixtures("space")
 def test_ctrl_c_stops_the_demo_and_all_that_it_started() -> None:
     command = [sys.executable, "-m", "stream.cli", "demo", "--plain"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:

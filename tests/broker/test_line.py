@@ -95,7 +95,7 @@ class Line:
 
     def shelf(self) -> dict[str, Any]:
         """Item id -> its newest catalogue record."""
-        return newest(self.fleet.dump(topics.catalogue_topic(self.fleet.bundle.model)))
+        return newest(self.fleet.dump(topics.catalogue_topic(self.fleet.bundle.space)))
 
 
 def items_of(shown: dict[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ import pytest
 from model.bundle import DEFAULT_BUNDLE, Bundle
 from model.catalogue import Catalogue
 from model.encoder import Encoder
+from model.item_tower import item_tower
 from model.session import DeviceError
 from model.text import Line
 from model.window import Window
@@ -85,7 +86,7 @@ def test_a_users_advice_in_a_real_space_does_not_depend_on_company(
     real: Bundle, shop: Shop, shoppers: list[Window]
 ) -> None:
     """384 dimensions: sums long enough for their order to matter."""
-    encoder, catalogue = Encoder(real), Catalogue(real.dim)
+    encoder, catalogue = Encoder(real), Catalogue(item_tower(real))
     titles = list(shop.themes)
     vectors = encoder.vectors(titles)
     catalogue.apply([(title, shelved(title, vector)) for title, vector in zip(titles, vectors, strict=True)])

@@ -57,7 +57,7 @@ def test_a_file_with_one_other_byte_is_named(folder: Path, name: str) -> None:
         Bundle.load(folder)
 
 
-@pytest.mark.parametrize("told", [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"{}", b'{"format": 2}'])
+@pytest.mark.parametrize("told", [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"{}", b'{"format": 1}'])
 def test_a_manifest_that_is_none_is_refused(folder: Path, told: bytes) -> None:
     (folder / MANIFEST).write_bytes(told)
     with pytest.raises(BundleError, match=MANIFEST):
@@ -67,7 +67,7 @@ def test_a_manifest_that_is_none_is_refused(folder: Path, told: bytes) -> None:
 @pytest.mark.parametrize(
     "told",
     [
-        {"format": 2},
+        {"format": 1},
         {"dim": "384"},
         {"dim": 0},
         {"lines": True},

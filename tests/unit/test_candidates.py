@@ -6,6 +6,7 @@ import pytest
 from model.candidates import Candidates, Limits, Pairs, co_features, counted_pairs, pairs_of_ids, retrieve
 from model.catalogue import Catalogue
 from model.cooccurrence import cooccurrence
+from model.item_tower import AsTheyAre
 from tests.shop import AT, shelved
 
 B, N, D, ITEMS = 12, 6, 8, 60
@@ -17,7 +18,7 @@ class World:
 
     def __init__(self, seed: int) -> None:
         dice = np.random.default_rng(seed)
-        self.catalogue = Catalogue(D)
+        self.catalogue = Catalogue(AsTheyAre(D))
         vectors = dice.normal(size=(ITEMS, D))
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         self.ids = [f"i{n:02d}" for n in range(ITEMS)]
@@ -138,7 +139,7 @@ def test_with_nothing_on_the_shelf_there_is_no_candidate() -> None:
         Pairs(none, none, none, flat, flat),
         np.array([True, False]),
         (none, none),
-        Catalogue(D),
+        Catalogue(AsTheyAre(D)),
         LIMITS,
     )
     assert (found.rows == -1).all()

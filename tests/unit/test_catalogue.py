@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from model.catalogue import Catalogue
+from model.item_tower import AsTheyAre
 from tests.shop import AT, shelved
 
 D = 8
@@ -18,7 +19,7 @@ def unit(seed: int, count: int) -> "np.ndarray[tuple[int, int], np.dtype[np.floa
 
 
 def filled(count: int, **told: object) -> Catalogue:
-    catalogue = Catalogue(D, capacity=4)
+    catalogue = Catalogue(AsTheyAre(D), capacity=4)
     catalogue.apply([(f"i{n:04d}", shelved(f"i{n:04d}", vector, **told)) for n, vector in enumerate(unit(1, count))])
     return catalogue
 
@@ -36,7 +37,7 @@ def test_nearest_is_what_sorting_all_cosines_gives() -> None:
 
 
 def test_equal_cosines_go_to_the_lower_row() -> None:
-    catalogue = Catalogue(D)
+    catalogue = Catalogue(AsTheyAre(D))
     same = unit(1, 1)[0]
     catalogue.apply([(name, shelved(name, same)) for name in "dcba"])
     assert names(catalogue, catalogue.nearest(same.astype(np.float32)[None], 3)[0]) == ["d", "c", "b"]
@@ -54,7 +55,7 @@ def test_where_there_are_fewer_items_than_asked_for_the_rest_is_minus_one() -> N
     catalogue = filled(3)
     catalogue.apply([("i0001", shelved("i0001", unit(1, 3)[1], available=False))])
     assert (catalogue.nearest(unit(2, 1).astype(np.float32), 5)[0] >= 0).tolist() == [True, True, False, False, False]
-    assert Catalogue(D).nearest(unit(2, 1).astype(np.float32), 2).tolist() == [[-1, -1]]
+    assert Catalogue(AsTheyAre(D)).nearest(unit(2, 1).astype(np.float32), 2).tolist() == [[-1, -1]]
 
 
 def test_a_tombstone_takes_off_and_its_row_is_used_again() -> None:
@@ -70,20 +71,22 @@ def test_a_tombstone_takes_off_and_its_row_is_used_again() -> None:
 
 
 def test_an_item_comes_back_as_it_was_applied() -> None:
-    catalogue = Catalogue(D)
+    catalogue = Catalogue(AsTheyAre(D))
     told = shelved("a", unit(1, 1)[0], title="A", category="c", price=3.5, counts={"click": (2.0, AT)})
     catalogue.apply([("a", told)])
     found = catalogue.get("a")
     assert found is not None
     assert found._replace(vector=None) == told._replace(vector=None)  # type: ignore[arg-type]
-    assert found.vector.tobytes() == told.vector.tobytes()
+    row = catalogue.row("a")
+    assert row is not None
+    assert catalogue.vectors[row].astype(np.float16).tobytes() == told.vector.tobytes()
     assert catalogue.get("b") is None
 
 
 @pytest.mark.parametrize("vector", [[0.5] * (D + 1), [float("nan")] * D, [float("inf")] * D])
 def test_a_vector_of_another_space_or_without_a_value_is_refused(vector: list[float]) -> None:
     with pytest.raises(ValueError, match="'a'"):
-        Catalogue(D).apply([("a", shelved("a", vector))])
+        Catalogue(AsTheyAre(D)).apply([("a", shelved("a", vector))])
 
 
 def test_the_last_word_on_an_item_counts() -> None:
@@ -97,7 +100,7 @@ def test_the_last_word_on_an_item_counts() -> None:
 
 def test_what_sells_comes_best_first_and_the_same_whatever_the_order_of_arrival() -> None:
     items = [shelved(f"i{n}", unit(1, 1)[0], counts={"click": (float(n // 10), AT)}) for n in range(60)]
-    one, other = Catalogue(D), Catalogue(D)
+    one, other = Catalogue(AsTheyAre(D)), Catalogue(AsTheyAre(D))
     one.apply([(item.item_id, item) for item in items])
     other.apply([(item.item_id, item) for item in reversed(items)])
     assert names(one, one.popular(25)) == names(other, other.popular(25))
@@ -105,7 +108,7 @@ def test_what_sells_comes_best_first_and_the_same_whatever_the_order_of_arrival(
 
 
 def test_popularity_halves_with_event_time_and_knows_no_clock() -> None:
-    catalogue = Catalogue(D, half_life_ms=DAY)
+    catalogue = Catalogue(AsTheyAre(D), half_life_ms=DAY)
     vector = unit(1, 1)[0]
     catalogue.apply(
         [
@@ -123,7 +126,7 @@ def test_popularity_halves_with_event_time_and_knows_no_clock() -> None:
 
 
 def test_returns_take_purchases_back() -> None:
-    catalogue = Catalogue(D)
+    catalogue = Catalogue(AsTheyAre(D))
     counts = {"purchase": (2.0, AT), "return": (2.0, AT)}
     catalogue.apply([("a", shelved("a", unit(1, 1)[0], counts=counts))])
     assert catalogue.popularity[catalogue.row("a")] == 0.0

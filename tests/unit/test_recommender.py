@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from model.catalogue import Catalogue
+from model.item_tower import AsTheyAre, item_tower
 from model.window import EMPTY, Window
 from stream.recommender import COLD_EVENTS, Advice, Recommender
 from tests.shop import AT, Shop, line, shelved, window
@@ -239,7 +240,7 @@ def test_a_tie_goes_to_the_lower_item_id(tmp_path: Path) -> None:
 
 
 def test_an_empty_shelf_gives_an_empty_list(shop: Shop) -> None:
-    recommender = Recommender(shop.bundle, Catalogue(shop.bundle.dim), shop.encoder)
+    recommender = Recommender(shop.bundle, Catalogue(item_tower(shop.bundle)), shop.encoder)
     advice = advise(recommender, window(line("search", text="boots"), line("click", "red boots")))
     assert advice.items == ()
     assert advice.stage == "cold"
@@ -247,17 +248,17 @@ def test_an_empty_shelf_gives_an_empty_list(shop: Shop) -> None:
 
 
 def test_a_shelf_smaller_than_the_list_gives_all_of_it(shop: Shop) -> None:
-    catalogue = Catalogue(shop.bundle.dim)
-    for item_id in ("red boots", "blue boots", "red jam"):
-        item = shop.catalogue.get(item_id)
-        catalogue.apply([(item_id, item)])
+    catalogue = Catalogue(item_tower(shop.bundle))
+    names = ("red boots", "blue boots", "red jam")
+    vectors = shop.encoder.vectors(names)
+    catalogue.apply([(name, shelved(name, vector)) for name, vector in zip(names, vectors, strict=True)])
     advice = advise(Recommender(shop.bundle, catalogue, shop.encoder), window(line("click", "red boots")))
     assert ids(advice) == ["blue boots", "red jam"]
 
 
 def test_another_bundles_catalogue_is_refused(shop: Shop) -> None:
     with pytest.raises(ValueError, match="17"):
-        Recommender(shop.bundle, Catalogue(17), shop.encoder)
+        Recommender(shop.bundle, Catalogue(AsTheyAre(17)), shop.encoder)
 
 
 def test_a_bought_item_with_a_review_text_is_understood_by_both(shop: Shop, recommender: Recommender) -> None:
