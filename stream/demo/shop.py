@@ -12,7 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stream.demo.shorthand import STORE_BRAND, spell, title
+from model.training.logs.shorthand import STORE_BRAND, spell, title
 from stream.errors import WrongUsage
 
 ITEMS = 2_400  # The best-selling; they make up 99 % of all purchases. More: a longer start for shelf-warmers.

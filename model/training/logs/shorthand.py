@@ -1,4 +1,4 @@
-"""Before the line: a till's shorthand in a shopper's words.
+"""Part of the form `journey`: a till's shorthand in a shopper's words.
 
 Knows nothing of the shop. The till has 30 characters ("FRZN SS PREMIUM ENTREES/DNRS/N") and its own abbreviations.
 """
