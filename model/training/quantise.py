@@ -126,10 +126,7 @@ def _fused(model: onnx.ModelProto) -> onnx.ModelProto:
 def _half(model: onnx.ModelProto) -> onnx.ModelProto:
     """Weights and sums in fp16; what comes in and goes out stays as it was."""
     fused = _fused_graph(model)
-    try:
-        fused.convert_float_to_float16(keep_io_types=True)
-    except ImportError as error:  # sympy, which torch brings.
-        raise EncoderError(f"fp16 needs {error.name}: pip install 'firstclick[train]'") from error
+    fused.convert_float_to_float16(keep_io_types=True)
     half: onnx.ModelProto = fused.model
     return half
 
@@ -141,7 +138,10 @@ def _fused_graph(model: onnx.ModelProto) -> Any:  # onnxruntime has no types.
     width, heads = _width_and_heads(model)
     options = FusionOptions("bert")
     options.enable_attention = heads > 0  # Else it complains once per layer that it cannot read them off the graph.
-    return optimize_by_fusion(model, "bert", num_heads=heads, hidden_size=width, optimization_options=options)
+    try:
+        return optimize_by_fusion(model, "bert", num_heads=heads, hidden_size=width, optimization_options=options)
+    except ImportError as error:  # onnxruntime works out shapes with it; torch brings it.
+        raise EncoderError("fp32 and fp16 need sympy: pip install 'firstclick[train]', or take int8") from error
 
 
 def _width_and_heads(model: onnx.ModelProto) -> tuple[int, int]:
