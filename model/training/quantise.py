@@ -2,10 +2,13 @@
 
 Knows nothing of bundles, of Kafka or of torch. What the precisions are for:
 
-    fp32  attention, layer norms and GELU as one operator each: for a GPU. On a CPU onnxruntime's own fusions are level.
+    fp32  attention, layer norms and GELU as one operator each: for a GPU. A CPU gains nothing.
     fp16  the same with half the bytes: for a GPU. A CPU has few fp16 operators and casts around them.
-    int8  a quarter of the bytes: for a CPU. Weights have a scale per output channel, activations one per
-          token (`token_scales.py`). Measured against fp32 (one core): 2.1 times as fast, .995 of the direction.
+    int8  a quarter of the bytes: for a CPU. Weights have a scale per output channel, activations one per token
+          (`token_scales.py`). 2.2 times as fast as fp32 on one core with VNNI; a GPU has no such operators.
+
+MiniLM-L6 on the titles of Beauty, next item on validation (`tests/bench/precision.py`): Recall@10 .0566 with fp32 and
+fp16, .0572 with int8, whose vectors have a mean cosine of .9957 with fp32's and 92 % of their ten neighbours.
 """
 
 import tempfile
@@ -44,7 +47,7 @@ LIMITS: dict[Precision, Parity] = {
     "fp16": Parity(0.999, 0.9999, 0.97),
     "int8": Parity(0.95, 0.985, 0.8),
 }
-"""What a conversion must reach. Measured on 12,101 titles with MiniLM-L6: see `tests/bench/precision.py`."""
+"""What a conversion must reach. 12,101 titles, MiniLM-L6: 1, 1, 1; 1, 1, .999; .990, .996, .918."""
 
 
 def convert(found: Found, precision: Precision, texts: Sequence[str] | None = None) -> tuple[Found, Parity]:
