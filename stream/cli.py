@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from stream.cli_offline import evaluate
 from stream.errors import Exit, Unreachable, WrongUsage, exit_code, one_line
 from stream.options import LOG_FORMATS, ClientProperties, Moment, SettingsCommand, kafka_options, log_format_option
 
@@ -298,6 +299,9 @@ def worker(toml: Path | None, **given: Any) -> int:
     from stream.app import run
 
     return run(settings)
+
+
+firstclick.add_command(evaluate)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

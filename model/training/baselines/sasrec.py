@@ -1,0 +1,42 @@
+"""Baseline: SASRec, self-attention over item ids (Kang & McAuley 2018), with the softmax over all items."""
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from model.training.baselines.networks import HIDDEN, LAYERS, Attention, Network, SequenceNet, every_place
+from model.training.baselines.protocol import Choice, Lessons
+
+DROPOUT = 0.3
+
+
+class Layer(nn.Module):
+    """x + attention(norm x), then x + feed-forward(norm x)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = Attention(heads=1, dropout=DROPOUT)
+        self.forward_ = nn.Sequential(
+            nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, HIDDEN), nn.Dropout(DROPOUT)
+        )
+        self.norms = nn.ModuleList([nn.LayerNorm(HIDDEN), nn.LayerNorm(HIDDEN)])
+        self.dropout = nn.Dropout(DROPOUT)
+
+    def forward(self, hidden: Tensor, seen: Tensor) -> Tensor:
+        """(B, L, H) of the same."""
+        hidden = hidden + self.dropout(self.attention(self.norms[0](hidden), seen))
+        told: Tensor = hidden + self.forward_(self.norms[1](hidden))
+        return told
+
+
+class SasRec(Network):
+    """Two layers of one head; every place of a user's sequence is asked for the next item."""
+
+    name = "SASRec, full softmax"
+    grid: Mapping[str, Sequence[float]] = {}
+
+    def fit(self, lessons: Lessons, choice: Choice) -> None:
+        def make(size: int, length: int) -> SequenceNet:
+            return SequenceNet(size, length, nn.ModuleList([Layer() for _ in range(LAYERS)]), DROPOUT)
+
+        self.learn(lessons, make, every_place)

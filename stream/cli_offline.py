@@ -1,0 +1,149 @@
+"""Beside the line: the commands of the offline half. Needs the extra `[train]`, when a command runs and not before.
+
+Knows nothing of how anything is done, as cli.py does not.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stream.errors import Exit, WrongUsage
+from stream.options import LOG_FORMATS
+
+if TYPE_CHECKING:
+    from model.training.logs.columns import Log
+    from model.training.splits import Split
+
+FOLDER = click.Path(path_type=Path)
+
+
+@click.command(short_help="Judge bundles, and what a shop would use instead.")
+@click.argument("bundles", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="[BUNDLE]…")
+@click.option("--log", "logs", multiple=True, required=True, type=FOLDER, help="Events; may be repeated.")
+@click.option("--items", multiple=True, type=FOLDER, help="Files of items, where the log brings none.")
+@click.option("--format", "log_format", type=click.Choice(LOG_FORMATS), default="firstclick", show_default=True)
+@click.option(
+    "--split", "how", type=click.Choice(["leave-one-out", "time"]), default="leave-one-out", show_default=True
+)
+@click.option("--on", type=click.Choice(["valid", "test"]), default="test", show_default=True, help="Choose on valid.")
+@click.option("--baselines", default="all", show_default=True, help="all, none, or names with commas.")
+@click.option("--out", type=FOLDER, help="Writes the tables, JSON, ranks and plots there.")
+@click.option("--clock", is_flag=True, help="Also in time order, with counts as they stood then.")
+@click.option("--hide", default=0.0, type=click.FloatRange(0, 0.9), help="Hide this share of the items from training.")
+@click.option("--hide-seed", default=0, show_default=True, help="Which items are hidden.")
+@click.option(
+    "--shuffle-ties", is_flag=True, help="Shuffle each user's same-day events before anything learns of them."
+)
+@click.option("--refit", is_flag=True, help="Counting baselines learn from validation events, too, before the test.")
+@click.option("--users", default=0, type=click.IntRange(0), help="A random sample of so many.  [default: all]")
+@click.option("--seconds", default=330.0, show_default=True, help="Longest that one network of the baselines trains.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@click.option("--threads", default=2, show_default=True, type=click.IntRange(1), help="Cores.")
+@click.option("--seed", default=0, show_default=True, help="Of the networks and of the ties.")
+def evaluate(bundles: tuple[Path, ...], log_format: str, out: Path | None, clock: bool, **given: Any) -> int:
+    """Judge BUNDLEs with the serving code beside tuned baselines: full ranking, the same requests for all.
+
+    Bundles of one name are seeds of one recipe. Where --hide or --shuffle-ties is given, the bundles should have been
+    trained so, too: `firstclick train` takes the same options.
+    """
+    from rich.console import Console
+
+    from model.training import report
+    from model.training.baselines.menu import chosen
+    from model.training.baselines.protocol import BaselineError
+    from model.training.evaluate import evaluate as judge
+
+    try:
+        names = chosen(given["baselines"])
+    except BaselineError as error:
+        raise WrongUsage(f"--baselines {given['baselines']}", str(error)) from error
+    if not bundles and not names:
+        raise WrongUsage("neither a BUNDLE nor --baselines", "name something to judge")
+    console = Console()
+    setup, served = _setup(bundles, log_format, clock, given)
+    found = judge(setup, served, names)
+    report.show(found, console)
+    if out is not None:
+        for path in report.write(found, out):
+            click.echo(path)
+    return Exit.DONE
+
+
+def _setup(bundles: tuple[Path, ...], log_format: str, clock: bool, given: dict[str, Any]) -> tuple[Any, Any]:
+    """What is judged on, and the bundles behind their serving code."""
+    import numpy as np
+
+    from model.bundle import Bundle
+    from model.encoder import Encoder
+    from model.training.evaluate import Setup
+    from model.training.hidden import hide_items, not_hidden
+    from stream.evaluating import serving
+
+    log, split = _read(log_format, given)
+    hidden = None
+    if given["hide"]:
+        split, hidden = hide_items(log, split, given["hide"], given["hide_seed"])
+    loaded = [Bundle.load(path) for path in bundles]
+    window = {(bundle.lines, bundle.age_ms) for bundle in loaded} or {(32, 3650 * 86_400_000)}
+    if len(window) > 1:
+        raise WrongUsage("the bundles' windows are of different lengths", "judge them one by one")
+    lines, age_ms = window.pop()
+    rows = np.ones(len(log), np.bool_) if hidden is None else not_hidden(log, hidden)
+    served: list[Any] = []
+    vectors = encode = None
+    if loaded:
+        shared = {"device": given["device"], "threads": given["threads"]}
+        served, vectors = serving(loaded, log, np.flatnonzero(split.train), np.flatnonzero(rows), **shared)
+        longer = Bundle(loaded[0].path, loaded[0].manifest.model_copy(update={"max_tokens": FLAT_TOKENS}))
+        encode = Encoder(longer, given["device"], given["threads"], cached=CACHED).vectors
+    setup = Setup(
+        log,
+        split,
+        lines,
+        age_ms,
+        given["on"],
+        hidden,
+        given["users"],
+        ties=given["how"] == "leave-one-out",
+        clock=clock,
+        refit=given["refit"],
+        vectors=vectors,
+        encode=encode,
+        seconds=given["seconds"],
+        device=given["device"],
+        threads=given["threads"],
+        seed=given["seed"],
+        about={
+            "log": [path.name for path in given["logs"]],
+            "bundles": [bundle.model for bundle in loaded],
+            **{name: given[name] for name in ("how", "hide", "hide_seed", "shuffle_ties", "refit", "seed")},
+        },
+        say=lambda text: click.echo(text, err=True),
+    )
+    return setup, served
+
+
+FLAT_TOKENS = 128
+"""Of a whole window's titles as one text."""
+CACHED = 131_072
+"""Vectors kept of those: a window cut to its last three events is often the whole one. 200 MB of 384 floats."""
+
+
+def _read(log_format: str, given: dict[str, Any]) -> "tuple[Log, Split]":
+    """The log, its ties shuffled where that is asked for, and its split."""
+    from model.training.examples import shuffled_ties
+    from model.training.logs.bar import bar
+    from model.training.logs.columns import read_log
+    from model.training.splits import by_time, leave_one_out
+
+    with bar("reading") as progress:
+        log = read_log(given["logs"], given["items"], log_format, progress)
+    if given["shuffle_ties"]:
+        if given["how"] == "time":
+            raise WrongUsage("--shuffle-ties with --split time", "only leave one out has targets that stay last")
+        log = shuffled_ties(log, given["seed"])
+    split = leave_one_out(log) if given["how"] == "leave-one-out" else by_time(log)
+    if not len(split.test) or not len(split.valid):
+        raise WrongUsage(f"--split {given['how']} leaves nothing to ask for", "give a longer log")
+    return log, split
