@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from stream.cli_offline import evaluate
+from stream.cli_train import train
 from stream.errors import Exit, Unreachable, WrongUsage, exit_code, one_line
 from stream.options import LOG_FORMATS, ClientProperties, Moment, SettingsCommand, kafka_options, log_format_option
 
@@ -302,6 +303,7 @@ def worker(toml: Path | None, **given: Any) -> int:
 
 
 firstclick.add_command(evaluate)
+firstclick.add_command(train)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -3,16 +3,13 @@
 Knows nothing of Kafka. The same encoder, tokenizer, log and weights give the same bytes and the same model name.
 """
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Literal
 
 from model import cooccurrence
-from model.bundle import COOCCURRENCE, ENCODER, INTEREST, SCORER, TOKENIZER, Bundle, Manifest, sha256, write_manifest
-from model.fingerprint import fingerprint
-from model.tokenizer import open_tokenizer
+from model.bundle import COOCCURRENCE, ENCODER, INTEREST, SCORER, TOKENIZER, Bundle
 from model.training.encoders import Precision, find
+from model.training.folder import becoming, describe, replaceable
 from model.training.graphs import Weights, interest_graph, scorer_graph
 from model.training.logs.columns import read_log
 from model.training.logs.forms import Format
@@ -66,39 +63,28 @@ def init(
         LogError: the log cannot be read, or has no event.
         FileExistsError: `out` is there and is no bundle.
     """
-    if out.exists() and not (out / "manifest.json").is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"{out} is there and is no bundle: it will not be replaced")
+    replaceable(out)
     found = find(encoder, tokenizer, pooling, precision)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as beside:
-        made = Path(beside) / out.name
-        made.mkdir()
+    with becoming(out) as made:
         (made / ENCODER).write_bytes(found.graph)
         (made / TOKENIZER).write_bytes(found.tokenizer)
         (made / INTEREST).write_bytes(interest_graph(weights))
         (made / SCORER).write_bytes(scorer_graph(weights))
         if log is not None:
             cooccurrence.save(made / COOCCURRENCE, count(read_log([log], log_format=log_format), counting))
-        write_manifest(
+        describe(
             made,
-            Manifest(
-                name=name,
-                dim=found.dim,
-                text_dim=found.dim,
-                lines=lines,
-                age_ms=age_ms,
-                pooling="cls" if found.pooling == "cls" else "mean",
-                output=found.output,
-                max_tokens=max_tokens,
-                text_share=text_share,
-                half_life_ms=half_life_ms,
-                licence=licence or found.licence,
-                created_by="firstclick model init",
-                fingerprint=fingerprint(open_tokenizer(made / TOKENIZER, max_tokens), lines, age_ms),
-                files={path.name: sha256(path) for path in sorted(made.iterdir())},
-            ),
+            name=name,
+            dim=found.dim,
+            text_dim=found.dim,
+            lines=lines,
+            age_ms=age_ms,
+            pooling="cls" if found.pooling == "cls" else "mean",
+            output=found.output,
+            max_tokens=max_tokens,
+            text_share=text_share,
+            half_life_ms=half_life_ms,
+            licence=licence or found.licence,
+            created_by="firstclick model init",
         )
-        if out.exists():
-            shutil.rmtree(out)
-        made.rename(out)
     return Bundle.load(out)

@@ -1,0 +1,218 @@
+"""After training: what co-occurrence, what sells and a new product are worth beside the towers, chosen on validation.
+
+Knows nothing of torch or of how the towers learn. A handful of numbers against thousands of requests: each is tried on
+a grid, one after the other, by NDCG@10.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from model.cooccurrence import Cooccurrence
+from model.interest import KINDS
+from model.item_tower import LENDERS, nearest
+from model.popularity import ENOUGH, WEIGHTS
+from model.session import Floats
+from model.training.baselines.protocol import Asked
+from model.training.examples import Mask
+from model.training.graphs import TREND_AFTER_H
+from model.training.lessons import Lessons
+from model.training.logs.columns import Items, Log
+from model.training.metrics import hide, ranks, values
+
+SCORES = 50_000_000
+"""Validation scores that are held at a time: 200 MB. More requests: finer choices."""
+MOST = 4000
+"""Validation requests; NDCG@10 is then known to .004, and a difference between two choices to a fifth of that."""
+GRID = (0.0, 5.0, 10.0, 20.0, 40.0, 80.0)
+"""Of co-occurrence, against a cosine times about 20."""
+TRENDS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0)
+BONUSES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+HIDDEN = 0.1
+"""Share of the items that are taken for new to choose their bonus."""
+WARM_PRICE = 0.03
+"""Of warm Recall@10: what the bonus of new items may cost the others."""
+HOUR_MS = 3_600_000
+
+
+class Learned(NamedTuple):
+    """What the towers learned, as arrays."""
+
+    texts: Floats
+    """(I, E)"""
+    projection: Floats
+    """(E, D)"""
+    own: Floats
+    """(I, D)"""
+    context: Floats
+    """(I, D)"""
+    recency: Floats
+    """(N,) by age, 1 for the newest line."""
+    scale: float
+
+
+class Worth(NamedTuple):
+    """What was chosen, and what it brought on validation."""
+
+    directed: float
+    symmetric: float
+    trend: float
+    borrowed: float
+    steps: dict[str, float]
+    """What was added -> NDCG@10 on validation from there on; for new items Recall@10 of hidden and of warm targets."""
+
+
+def calibrate(log: Log, learned: Learned, counted: Cooccurrence, asked: Asked, lessons: Lessons, known: Mask) -> Worth:
+    """Chooses each weight on the validation requests.
+
+    Args:
+        log: whose events tell what sold when.
+        learned: by the towers.
+        counted: pairs of the training events.
+        asked: Q validation requests.
+        lessons: the same, as windows.
+        known: (I,) items that training saw.
+    """
+    chosen = np.arange(len(asked.targets))
+    most = max(min(MOST, SCORES // max(len(known), 1)), 1)
+    if len(chosen) > most:
+        chosen = np.sort(np.random.default_rng(0).permutation(chosen)[:most])
+    asked, lessons = asked.only(chosen), lessons.only(chosen)
+    told: dict[str, float] = {}
+    scores = tower_scores(learned, lessons)
+    told["towers"] = _ndcg(scores, asked)
+    weights = {"directed": 0.0, "symmetric": 0.0}
+    for name, matrix in zip(weights, pair_matrices(counted, log.items), strict=True):
+        extra = _window_matrix(learned, lessons, len(known)) @ matrix
+        weights[name], scores, told[name] = _best(scores, extra.toarray(), GRID, asked)
+    bonus, told["hidden recall@10"], told["warm recall@10"] = _bonus(learned, lessons, asked, known)
+    selling = away(asked, lessons)[:, None] * popularity_at(log, asked.at_ms, len(known))
+    trend, _, told["trend"] = _best(scores, selling, TRENDS, asked)
+    return Worth(weights["directed"], weights["symmetric"], trend, bonus, told)
+
+
+def tower_scores(learned: Learned, lessons: Lessons) -> Floats:
+    """(Q, I) scores of all items by the towers alone."""
+    both = learned.texts @ learned.projection + learned.own
+    interests = _unit(_window_matrix(learned, lessons, len(both)) @ (both + learned.context))
+    scores: Floats = np.float32(learned.scale) * (interests @ _unit(both).T)
+    return scores
+
+
+def pair_matrices(counted: Cooccurrence, items: Items) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """(I, I) directed and symmetric co-occurrence by item number."""
+    numbers = np.array([items.numbers[item_id] for item_id in counted.item_ids], np.int64)
+    sources = np.repeat(numbers, np.diff(counted.indptr))
+    where = (sources, numbers[counted.indices])
+    shape = (len(items), len(items))
+    return sparse.csr_array((counted.directed, where), shape=shape), sparse.csr_array(
+        (counted.symmetric, where), shape=shape
+    )
+
+
+def borrowed(texts: Floats, lenders: Mask, vectors: Floats) -> Floats:
+    """`vectors` (I, D), those that lend nothing replaced by the mean of their LENDERS nearest lenders', by text."""
+    lending, others = np.flatnonzero(lenders), np.flatnonzero(~lenders)
+    found = vectors.copy()
+    for start in range(0, len(others), 1024):
+        some = others[start : start + 1024]
+        chosen = nearest(texts[some] @ texts[lending].T, min(LENDERS, len(lending)))
+        found[some] = vectors[lending[chosen]].mean(1)
+    return found
+
+
+def popularity_at(log: Log, at_ms: npt.NDArray[np.int64], size: int, half_life_ms: int = 7 * 86_400_000) -> Floats:
+    """(Q, I) the scorer's popularity feature as it stood when each day of a request began, from everybody's events.
+
+    See `model.popularity`: counts by kind that halve with time, as a logarithm between 0 and 1.
+    """
+    kinds = np.array([WEIGHTS.get(kind, 0.0) for kind in KINDS])
+    days = at_ms // 86_400_000 * 86_400_000
+    found: Floats = np.zeros((len(at_ms), size), np.float32)
+    counts, counted_ms, before = np.zeros(size), 0, 0
+    for day in np.unique(days):
+        end = int(np.searchsorted(log.at_ms, day))
+        rows = np.arange(before, end)[log.item[before:end] >= 0]
+        counts *= 0.5 ** ((int(day) - counted_ms) / half_life_ms)
+        decayed = kinds[log.kind[rows]] * 0.5 ** ((int(day) - log.at_ms[rows]) / half_life_ms)
+        counts += np.bincount(log.item[rows], decayed, size)
+        before, counted_ms = end, int(day)
+        logs = np.log1p(np.maximum(counts, 0))
+        found[days == day] = logs / max(float(logs.max(initial=0.0)), float(np.log1p(ENOUGH)))
+    return found
+
+
+def away(asked: Asked, lessons: Lessons) -> Floats:
+    """(Q,) 0 within a visit to 1 a night after it, as the scorer's graph computes it of gap_h."""
+    newest = lessons.newest_ms
+    gaps = np.where(newest >= 0, (asked.at_ms - newest) / HOUR_MS, 0.0)
+    shares: Floats = np.clip(gaps / TREND_AFTER_H, 0, 1).astype(np.float32)
+    return shares
+
+
+def _bonus(learned: Learned, lessons: Lessons, asked: Asked, known: Mask) -> tuple[float, float, float]:
+    """The bonus of new items, and Recall@10 of hidden and of warm targets with it.
+
+    A tenth of the items is taken for new: their lines leave the windows, and what was learned of them is forgotten.
+    """
+    dice = np.random.default_rng(0)
+    hidden = known & (dice.random(len(known)) < HIDDEN)
+    lenders = known & ~hidden
+    if not lenders.any() or not hidden[asked.targets].any():
+        return 0.0, float("nan"), float("nan")
+    seen = lessons.items >= 0
+    gone = seen & hidden[np.where(seen, lessons.items, 0)]
+    lessons = lessons._replace(items=np.where(gone, -1, lessons.items).astype(np.int32))
+    own, context = (borrowed(learned.texts, lenders, told) for told in (learned.own, learned.context))
+    scores = tower_scores(learned._replace(own=own, context=context), lessons)
+    cold = hidden[asked.targets]
+    without = scores.copy()
+    without[:, hidden] = -np.inf
+    least = (1 - WARM_PRICE) * _recalls(without, asked, ~cold)
+    best = (0.0, 0.0, 0.0)
+    for bonus in BONUSES:
+        raised = scores.copy()
+        raised[:, hidden] += np.float32(bonus)
+        warm = _recalls(raised, asked, ~cold)
+        if bonus == 0 or warm >= least:
+            best = (bonus, _recalls(raised, asked, cold), warm)
+    return best
+
+
+def _best(scores: Floats, extra: Floats, grid: Sequence[float], asked: Asked) -> tuple[float, Floats, float]:
+    """The weight of `extra` that is best on the grid, the scores with it, and their NDCG@10."""
+    tried = {weight: _ndcg(scores + np.float32(weight) * extra, asked) for weight in grid}
+    weight = max(tried, key=lambda weight: tried[weight])
+    return weight, scores + np.float32(weight) * extra, tried[weight]
+
+
+def _judged(scores: Floats, asked: Asked) -> npt.NDArray[np.int32]:
+    found = scores.copy()
+    hide(found, asked.starts, asked.seen)
+    return ranks(found, asked.targets)
+
+
+def _ndcg(scores: Floats, asked: Asked) -> float:
+    return float(values(_judged(scores, asked))["ndcg@10"].mean())
+
+
+def _recalls(scores: Floats, asked: Asked, chosen: Mask) -> float:
+    return float(values(_judged(scores, asked))["recall@10"][chosen].mean())
+
+
+def _window_matrix(learned: Learned, lessons: Lessons, size: int) -> sparse.csr_array:
+    """(Q, I) weight of each item in each window."""
+    there = lessons.items >= 0
+    weights = (lessons.strengths * learned.recency[: lessons.items.shape[1]])[there]
+    places = np.concatenate([[0], np.cumsum(there.sum(1))])
+    made = sparse.csr_array((weights, lessons.items[there], places), shape=(len(there), size))
+    made.sum_duplicates()
+    return made
+
+
+def _unit(vectors: Floats) -> Floats:
+    unit: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    return unit

@@ -1,0 +1,176 @@
+"""From learned towers to a bundle: graphs, tables, manifest; and the gate that compares them with torch.
+
+Knows nothing of how the towers were trained.
+"""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from model import cooccurrence, item_tower
+from model.bundle import (
+    COOCCURRENCE,
+    ENCODER,
+    INTEREST,
+    ITEMS,
+    ITEMS_GRAPH,
+    SCORER,
+    TOKENIZER,
+    Bundle,
+)
+from model.cooccurrence import Cooccurrence
+from model.event import Kind
+from model.interest import KINDS, NUMBERS, Features, Interest, variants
+from model.scorer import FEATURES, Scorer
+from model.session import Floats
+from model.training.calibrate import Learned, Worth
+from model.training.examples import Mask
+from model.training.folder import becoming, describe
+from model.training.graphs import AGES, Weights, interest_graph, item_graph, scorer_graph
+from model.training.lessons import Lessons
+from model.training.network import Towers
+
+WINDOWS = 256
+"""Real windows that the gate compares."""
+TOLERANCE = 2e-3
+"""Largest difference of a component of unit vectors: tables are fp16, whose numbers near 1 lie 1e-3 apart."""
+SAME = 0.98
+"""Least share of the ten best items that must be the same: what remains are scores closer than TOLERANCE."""
+
+
+class ExportError(Exception):
+    """The bundle does not compute what the network does."""
+
+
+class Parity(NamedTuple):
+    """How far a bundle is from the network that it was made of."""
+
+    items: float
+    """Largest difference of a candidate's component."""
+    interests: float
+    """Largest difference of an interest's component."""
+    top10: float
+    """Share of the network's ten best items that are among the bundle's ten best."""
+
+
+def learned_of(towers: Towers) -> Learned:
+    """What the towers learned, as arrays."""
+    with torch.inference_mode():
+        recency = torch.exp(towers.log_recency - towers.log_recency[0])
+        told = (towers.texts, towers.projection, towers.own, towers.context, recency)
+        texts, projection, own, context, table = (each.float().cpu().numpy() for each in told)
+        return Learned(texts, projection, own, context, table, float(towers.log_scale.exp()))
+
+
+def weights_of(learned: Learned, worth: Worth) -> Weights:
+    """Every number of the graphs. Beyond the window's length a line weighs nothing: there is none."""
+    table = [float(value) for value in learned.recency] + [0.0] * (AGES - len(learned.recency))
+    return Weights(
+        recency=tuple(table),
+        scale=learned.scale,
+        directed=worth.directed,
+        symmetric=worth.symmetric,
+        popularity=1.0,
+        trend=worth.trend,
+        borrowed=worth.borrowed,
+    )
+
+
+def export(
+    base: Bundle,
+    out: Path,
+    name: str,
+    item_ids: list[str],
+    known: Mask,
+    learned: Learned,
+    worth: Worth,
+    counted: Cooccurrence,
+    training: Mapping[str, Any],
+) -> Bundle:
+    """Writes the bundle to `out`, replacing a bundle there.
+
+    Args:
+        base: whose encoder, tokenizer and window; the text vectors are its.
+        out: the bundle's folder. It appears whole or not at all.
+        name: beginning of the model's name.
+        item_ids: (I,)
+        known: (I,) items that training saw; the others will borrow.
+        learned: by the towers.
+        worth: of the other parts of a score.
+        counted: pairs of the log.
+        training: what it came from, for the manifest.
+
+    Raises:
+        FileExistsError: `out` is there and is no bundle.
+    """
+    weights, manifest = weights_of(learned, worth), base.manifest
+    seen = np.flatnonzero(known)
+    with becoming(out) as made:
+        for file in (ENCODER, TOKENIZER):
+            shutil.copyfile(base.path / file, made / file)
+        (made / ITEMS_GRAPH).write_bytes(item_graph(learned.projection, weights.heads))
+        (made / INTEREST).write_bytes(interest_graph(weights))
+        (made / SCORER).write_bytes(scorer_graph(weights))
+        cooccurrence.save(made / COOCCURRENCE, counted)
+        half = (array[seen].astype(np.float16) for array in (learned.texts, learned.own, learned.context))
+        item_tower.save(made / ITEMS, item_tower.Learned(tuple(item_ids[number] for number in seen), *half))
+        kept = manifest.model_dump(include={"lines", "age_ms", "pooling", "output", "max_tokens", "text_dim"})
+        kept |= manifest.model_dump(include={"text_share", "text_lines", "half_life_ms", "licence"})
+        told = {"name": name, "dim": learned.own.shape[1], "created_by": "firstclick train", "training": dict(training)}
+        describe(made, **kept, **told)
+    return Bundle.load(out)
+
+
+def parity(bundle: Bundle, towers: Towers, item_ids: list[str], known: Mask, lessons: Lessons) -> Parity:
+    """Compares the bundle with the network on real windows and all items that training saw.
+
+    Raises:
+        ExportError: they differ by more than half precision explains.
+    """
+    some = lessons.only(np.arange(min(WINDOWS, len(lessons.targets))))
+    seen = np.flatnonzero(known)
+    towers = towers.eval().cpu()
+    with torch.inference_mode():
+        candidates, contexts = towers.items()
+        items, strengths = torch.tensor(some.items.astype(np.int64)), torch.tensor(some.strengths)
+        interests = towers.interests(items, strengths, contexts)
+        candidates = torch.nn.functional.normalize(candidates, dim=1)
+        scores = towers.scores(interests, candidates[seen]).numpy()
+    texts = towers.texts.numpy()[seen]
+    vectors = item_tower.item_tower(bundle)([item_ids[number] for number in seen], texts)
+    shelf, context = np.zeros((2, len(item_ids), bundle.dim), np.float32)
+    shelf[seen], context[seen] = vectors.candidates, vectors.contexts
+    served = _interests(bundle, context, some)
+    told = np.zeros((len(served), 1, len(seen), len(FEATURES)), np.float32)
+    rows = np.broadcast_to(seen, (len(served), len(seen)))
+    mine = Scorer(bundle)(served[:, None], shelf, rows, told)[:, 0]
+    best, theirs = (np.argsort(-each, axis=1, kind="stable")[:, :10] for each in (scores, mine))
+    same = [len(set(one) & set(other)) / len(one) for one, other in zip(best.tolist(), theirs.tolist(), strict=True)]
+    found = Parity(
+        float(np.abs(candidates.numpy()[seen] - vectors.candidates).max()),
+        float(np.abs(interests.numpy() - served).max()),
+        float(np.mean(same)),
+    )
+    if not (found.items <= TOLERANCE and found.interests <= TOLERANCE and found.top10 >= SAME):
+        raise ExportError(
+            f"{bundle.path} drifts from the network: candidates by {found.items:.1g}, interests by "
+            f"{found.interests:.1g} (at most {TOLERANCE}), and {found.top10:.1%} of the ten best items are the same "
+            f"(at least {SAME:.0%})"
+        )
+    return found
+
+
+def _interests(bundle: Bundle, contexts: Floats, lessons: Lessons) -> Floats:
+    """(B, D) by the bundle's graph, for lines of one kind: their strength is put into their context."""
+    newest_last = lessons.items[:, ::-1]
+    there = newest_last >= 0
+    vectors = contexts[np.where(there, newest_last, 0)] * (lessons.strengths[:, ::-1] * there)[..., None]
+    kinds = np.full(newest_last.shape, KINDS.index(Kind.CLICK), np.int64)
+    numbers = np.full((*newest_last.shape, len(NUMBERS)), -1.0, np.float32)
+    found = Interest(bundle)(vectors.astype(np.float32), Features(kinds, numbers), variants(there)[:, :1])
+    interests: Floats = found.vectors[:, 0]
+    return interests

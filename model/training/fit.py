@@ -1,0 +1,349 @@
+"""Training of the towers: from lessons to learned numbers, resumable, the same for the same seed.
+
+Knows nothing of logs, bundles or ONNX. Adam's epsilon is large on purpose: with a small one every component of a rare
+item's vector moves as far as a popular item's, and what it moves by is the noise of being a negative.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.session import Floats
+from model.training.answers import ndcg_at_10
+from model.training.baselines.protocol import Asked
+from model.training.examples import Mask
+from model.training.lessons import Lessons
+from model.training.network import Towers
+
+STEPS_AN_EPOCH = 64
+"""So many at least, if BATCHES allow. Measured on Beauty: of 64, 128 and 512 steps the fewest won."""
+BATCHES = (64, 2048)
+"""Smallest and largest."""
+EPSILON = 0.2
+"""Adam's, times the batch: a component's gradient from one example is about 1 / batch. Measured: NDCG@10 on validation
+.0801 -> .0810, and more for users with one event."""
+WARM_UP = 100
+"""Steps until the learning rate is reached, or a tenth of all."""
+CLIPPED = 5.0
+"""Longest gradient."""
+LEAST_RATE = 0.05
+"""Of the learning rate, at the end of the cosine (Loshchilov & Hutter 2017)."""
+STATE, PROGRESS = "state.safetensors", "progress.json"
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How the towers are trained."""
+
+    dim: int = 256
+    """D. More: finer, slower to train and to serve."""
+    epochs: int = 5
+    learning_rate: float = 2e-3
+    dropout: float = 0.3
+    text_scale: float = 0.5
+    """How long a text's vector is before training, against learned vectors that begin at zero."""
+    batch: int = 0
+    """Examples of one step; 0: so that an epoch has STEPS_AN_EPOCH, within BATCHES."""
+    negatives: int = 0
+    """Items of a sampled softmax beside the batch's own; 0: all items up to FULL, else SAMPLED."""
+    cut: float = 0.0
+    """Share of the windows that are cut to their newest 1 ... n lines in each step."""
+    patience: int = 2
+    """Epochs without a better validation after which training ends."""
+    seed: int = 0
+    device: str = "cpu"
+    bf16: bool | None = None
+    """Products in bfloat16; None: where the machine has them."""
+
+
+FULL = 60_000
+"""Items up to which the softmax is full: 2,048 x 60,000 scores are 490 MB."""
+SAMPLED = 16_384
+
+
+class Step(NamedTuple):
+    """What one step came to."""
+
+    number: int
+    of: int
+    epoch: int
+    loss: float
+    learning_rate: float
+
+
+class Epoch(NamedTuple):
+    """What validation said after an epoch."""
+
+    number: int
+    loss: float
+    ndcg: float
+    """NDCG@10 on validation; NaN where none was asked for."""
+    best: bool
+
+
+class FitWatch(NamedTuple):
+    """Who looks on."""
+
+    on_step: Callable[[Step], None] = lambda _: None
+    on_epoch: Callable[[Epoch], None] = lambda _: None
+
+
+class Fitted(NamedTuple):
+    """Towers that have learned."""
+
+    towers: Towers
+    epochs: int
+    """After which validation was best, or all."""
+    ndcg: float
+
+
+def fit(
+    texts: Floats,
+    lessons: Lessons,
+    known: Mask,
+    settings: FitSettings,
+    *,
+    valid: tuple[Asked, Lessons] | None = None,
+    until: int | None = None,
+    folder: Path | None = None,
+    watch: FitWatch = FitWatch(),
+) -> Fitted:
+    """Trains towers; with `valid` it stops early and gives those of the best epoch.
+
+    Args:
+        texts: (I, E) unit vectors of the items' texts.
+        lessons: Q windows and targets.
+        known: (I,) items of the softmax; every target is one.
+        settings: how.
+        valid: requests and the same as lessons; None: the last epoch is the best.
+        until: epochs after which to stop, as if by validation: the learning rate goes as it would have gone.
+        folder: where a checkpoint is kept after each epoch, and resumed from; None: nowhere.
+        watch: who looks on.
+
+    Raises:
+        ValueError: there is nothing to learn from, or the folder holds a checkpoint of another training.
+    """
+    if not len(lessons.targets):
+        raise ValueError("there is nothing to learn from: no user has two touches")
+    device = torch.device(settings.device)
+    torch.manual_seed(settings.seed)
+    dim = min(settings.dim, texts.shape[1])
+    towers = Towers(torch.tensor(texts), dim, lessons.items.shape[1], settings.text_scale, settings.dropout).to(device)
+    run = _Run(towers, lessons, known, settings, device)
+    best = Fitted(towers, 0, -1.0)
+    first, best_state, waited = 0, None, 0
+    if folder is not None and (folder / PROGRESS).exists():
+        first, best_state, best, waited = run.resume(folder)
+    for number in range(first, until or settings.epochs):
+        loss = run.epoch(number, watch.on_step)
+        ndcg = ndcg_at_10(Scoring(towers, valid[1], run.cast), valid[0]) if valid is not None else math.nan
+        better = valid is None or ndcg > best.ndcg
+        waited = 0 if better else waited + 1
+        if better:
+            best = Fitted(towers, number + 1, ndcg)
+            best_state = {name: told.detach().clone() for name, told in towers.state_dict().items()}
+        watch.on_epoch(Epoch(number + 1, loss, ndcg, better))
+        if folder is not None:
+            run.save(folder, number + 1, best_state, best, waited)
+        if waited >= settings.patience:
+            break
+    if best_state is not None:
+        towers.load_state_dict(best_state)
+    return best._replace(towers=towers.eval())
+
+
+class Scoring:
+    """Towers in training, asked as a baseline is: by place in the requests."""
+
+    def __init__(self, towers: Towers, lessons: Lessons, cast: Callable[[], Any]) -> None:
+        self._towers, self._cast = towers, cast
+        self._items = torch.tensor(lessons.items.astype(np.int64))
+        self._strengths = torch.tensor(lessons.strengths)
+        self._next = 0
+
+    def scores(self, asked: Asked) -> Floats:
+        """(B, I) of the next B requests: batches come in order."""
+        part = slice(self._next, self._next + len(asked.targets))
+        self._next = part.stop
+        self._towers.eval()
+        device = self._towers.own.device
+        with torch.inference_mode():
+            candidates, contexts = self._towers.items()
+            interests = self._towers.interests(self._items[part].to(device), self._strengths[part].to(device), contexts)
+            found: Floats = self._towers.scores(interests, candidates).float().cpu().numpy()
+        return found
+
+
+class _Run:
+    """One training: the network, its optimiser and where the seed has got to."""
+
+    def __init__(
+        self, towers: Towers, lessons: Lessons, known: Mask, settings: FitSettings, device: torch.device
+    ) -> None:
+        self.towers, self.settings, self.device = towers, settings, device
+        self.items = torch.tensor(lessons.items.astype(np.int64))
+        self.strengths = torch.tensor(lessons.strengths)
+        self.targets = torch.tensor(lessons.targets.astype(np.int64))
+        self.known = torch.tensor(np.flatnonzero(known))
+        self.place_of = torch.full((len(known),), -1)
+        self.place_of[self.known] = torch.arange(len(self.known))
+        self.batch = settings.batch or batch_size(len(self.targets))
+        self.steps = max(len(self.targets) // self.batch, 1)
+        self.sampled = settings.negatives or (0 if len(self.known) <= FULL else SAMPLED)
+        rates = [towers.log_scale, towers.log_recency]
+        tables = [told for told in towers.parameters() if not any(told is rate for rate in rates)]
+        self.optimizer = torch.optim.Adam(
+            [{"params": tables}, {"params": rates}],
+            settings.learning_rate,
+            betas=(0.9, 0.98),
+            eps=EPSILON / self.batch,
+        )
+        total = settings.epochs * self.steps
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: _rate(step, total))
+        self.bf16 = has_bf16(device) if settings.bf16 is None else settings.bf16
+
+    def cast(self) -> Any:
+        """Within it products are in bfloat16, where the machine has them."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+
+    def epoch(self, number: int, on_step: Callable[[Step], None]) -> float:
+        """Every example once; the mean loss."""
+        self.towers.train()
+        losses = torch.zeros((), device=self.device)
+        for step, places in enumerate(self._batches(number)):
+            loss = self._loss(places)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
+            nn.utils.clip_grad_norm_(self.towers.parameters(), CLIPPED)
+            self.optimizer.step()
+            self.schedule.step()
+            losses += loss.detach()
+            rate = float(self.schedule.get_last_lr()[0])
+            on_step(
+                Step(
+                    number * self.steps + step + 1,
+                    self.settings.epochs * self.steps,
+                    number,
+                    float(loss.detach()),
+                    float(rate),
+                )
+            )
+        return float(losses) / self.steps
+
+    def _batches(self, number: int) -> Iterator[Tensor]:
+        """Places of each step's examples. An epoch has its own seed: a resumed training shuffles as it would have."""
+        torch.manual_seed(self.settings.seed * 1_000_003 + number)
+        order = torch.randperm(len(self.targets))
+        for step in range(self.steps):
+            yield order[step * self.batch : (step + 1) * self.batch]
+
+    def _loss(self, places: Tensor) -> Tensor:
+        items, targets = self.items[places], self.targets[places]
+        if self.settings.cut:
+            items = _cut(items, self.settings.cut)
+        among, correction = self._among(targets)
+        with self.cast():
+            scores = self.towers(items.to(self.device), self.strengths[places].to(self.device), among.to(self.device))
+        place_of = self.place_of
+        if self.sampled:
+            place_of = torch.full_like(place_of, -1)
+            place_of[among] = torch.arange(len(among))
+        logits = scores.float() - correction.to(self.device)
+        return functional.cross_entropy(logits, place_of[targets].to(self.device))
+
+    def _among(self, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """(A,) items of this step's softmax, and the log of how often each of them is expected among A."""
+        if not self.sampled:
+            return self.known, torch.zeros(())
+        drawn = self.known[torch.randint(len(self.known), (self.sampled,))]
+        among = torch.unique(torch.cat([targets, drawn]))  # type: ignore[no-untyped-call, unused-ignore]
+        in_batch = torch.bincount(self.targets, minlength=len(self.place_of))[among] / len(self.targets)
+        expected = len(targets) * in_batch + self.sampled / len(self.known)
+        return among, expected.clamp(max=1.0).log()
+
+    def save(self, folder: Path, epochs: int, best_state: dict[str, Tensor] | None, best: Fitted, waited: int) -> None:
+        """Writes a checkpoint; it is there whole or not at all."""
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {f"now.{name}": told for name, told in self.towers.state_dict().items()}
+        tensors |= {f"best.{name}": told for name, told in (best_state or {}).items()}
+        for number, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"adam.{number}.{name}": torch.as_tensor(told) for name, told in state.items()}
+        half = folder / f"{STATE}.half"
+        safetensors.torch.save_file({name: told.contiguous().cpu() for name, told in tensors.items()}, half)
+        half.rename(folder / STATE)
+        told = {
+            "settings": asdict(self.settings),
+            "examples": len(self.targets),
+            "epochs": epochs,
+            "steps": epochs * self.steps,
+            "best": [best.epochs, best.ndcg],
+            "waited": waited,
+        }
+        half = folder / f"{PROGRESS}.half"
+        half.write_text(json.dumps(told))
+        half.rename(folder / PROGRESS)
+
+    def resume(self, folder: Path) -> tuple[int, dict[str, Tensor] | None, Fitted, int]:
+        """Goes on from a checkpoint: epochs done, the best state so far, what it came to, epochs waited.
+
+        Raises:
+            ValueError: it is one of another training.
+        """
+        told = json.loads((folder / PROGRESS).read_text())
+        mine = {"settings": asdict(self.settings), "examples": len(self.targets)}
+        if {name: told.get(name) for name in mine} != mine:
+            raise ValueError(f"{folder} holds a checkpoint of another training; name another folder, or remove it")
+        tensors = safetensors.torch.load_file(folder / STATE, device=str(self.device))
+        self.towers.load_state_dict(_under(tensors, "now."))
+        state = self.optimizer.state_dict()
+        state["state"] = {}
+        for name, value in _under(tensors, "adam.").items():
+            number, what = name.split(".", 1)
+            state["state"].setdefault(int(number), {})[what] = value.cpu() if what == "step" else value
+        self.optimizer.load_state_dict(state)
+        for _ in range(told["steps"]):
+            self.schedule.step()
+        epochs, ndcg = told["best"]
+        return told["epochs"], _under(tensors, "best."), Fitted(self.towers, epochs, ndcg), told["waited"]
+
+
+def batch_size(examples: int) -> int:
+    """Examples of a step: a power of two that leaves an epoch STEPS_AN_EPOCH, within BATCHES."""
+    smallest, largest = BATCHES
+    return int(min(max(2 ** int(math.log2(max(examples / STEPS_AN_EPOCH, 1))), smallest), largest))
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether products in bfloat16 are faster there than in float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return bool(supported())
+
+
+def _cut(items: Tensor, share: float) -> Tensor:
+    """A share of the windows cut to their newest 1 ... n lines: users who have only begun."""
+    sizes = (items >= 0).sum(1)
+    kept = 1 + (torch.rand(len(items)) * sizes).long()
+    kept = torch.where(torch.rand(len(items)) < share, kept, sizes)
+    return torch.where(torch.arange(items.shape[1]) < kept[:, None], items, -1)
+
+
+def _rate(step: int, total: int) -> float:
+    """Of the learning rate: up to 1 while warming up, then down a cosine."""
+    warm_up = min(WARM_UP, max(total // 10, 1))
+    cosine = 0.5 * (1 + math.cos(math.pi * min(step / total, 1.0)))
+    return min(1.0, (step + 1) / warm_up) * max(LEAST_RATE, cosine)
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): told for name, told in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,91 @@
+"""Beside the line: `firstclick train`. Needs the extra `[train]`, when it runs and not before.
+
+Knows nothing of how anything is done, as cli.py does not.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stream.cli_offline import FOLDER, read_log_and_split
+from stream.errors import Exit, WrongUsage
+from stream.options import LOG_FORMATS
+
+
+@click.command(short_help="Learn from a log, and make a bundle of it.")
+@click.option("--log", "logs", multiple=True, required=True, type=FOLDER, help="Events; may be repeated.")
+@click.option("--items", multiple=True, type=FOLDER, help="Files of items, where the log brings none.")
+@click.option("--format", "log_format", type=click.Choice(LOG_FORMATS), default="firstclick", show_default=True)
+@click.option("--out", type=FOLDER, required=True, help="Folder of the bundle. It appears whole or not at all.")
+@click.option("--bundle", type=FOLDER, help="Whose encoder and windows.  [default: the ready zero-shot bundle]")
+@click.option("--name", default="trained", show_default=True, help="Begins the model's name; a-z, 0-9 and '-'.")
+@click.option(
+    "--split", "how", type=click.Choice(["leave-one-out", "time"]), default="leave-one-out", show_default=True
+)
+@click.option(
+    "--refit/--no-refit", default=True, show_default=True, help="Learn again, with validation's rows."
+)
+@click.option("--epochs", default=5, show_default=True, type=click.IntRange(1), help="At most.")
+@click.option(
+    "--dim", default=256, show_default=True, type=click.IntRange(8), help="Of a vector; at most the encoder's."
+)
+@click.option("--batch", default=0, type=click.IntRange(0), help="Windows of a step.  [default: by the log's size]")
+@click.option("--seed", default=0, show_default=True, help="The same seed on the same machine learns the same.")
+@click.option("--checkpoints", type=FOLDER, help="Kept after each epoch, and resumed from.  [default: none]")
+@click.option("--tensorboard", type=FOLDER, help="Losses, validation and the items' vectors.  [default: none]")
+@click.option(
+    "--hide", default=0.0, type=click.FloatRange(0, 0.9), help="Hide this share of the items."
+)
+@click.option("--hide-seed", default=0, show_default=True, help="Which items are hidden.")
+@click.option("--shuffle-ties", is_flag=True, help="Shuffle each user's same-day events before learning.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@click.option("--threads", default=2, show_default=True, type=click.IntRange(1), help="Cores.")
+@click.option("--no-bar", is_flag=True, help="No progress bar.")
+def train(out: Path, bundle: Path | None, **given: Any) -> int:
+    """Learn item and interest towers from a log, choose on validation, and make a bundle that a worker loads.
+
+    The last line on stdout is one JSON object: the model, what was chosen, and NDCG@10 on validation. Test events are
+    not read; `firstclick evaluate` judges on them.
+    """
+    import orjson
+    import torch
+
+    from model.bundle import DEFAULT_BUNDLE, Bundle
+    from model.training.fit import FitSettings
+    from model.training.hidden import hide_items
+    from model.training.train import TrainSettings, train
+    from model.training.watching import towers_watched
+
+    torch.set_num_threads(given["threads"])
+    log, split = read_log_and_split(given["log_format"], given)
+    hidden = None
+    if given["hide"]:
+        split, hidden = hide_items(log, split, given["hide"], given["hide_seed"])
+    names = ("epochs", "dim", "batch", "seed", "device")
+    settings = TrainSettings(
+        FitSettings(**{name: given[name] for name in names}),
+        refit=given["refit"],
+        name=given["name"],
+        threads=given["threads"],
+    )
+    about = {"log": [path.name for path in given["logs"]], "format": given["log_format"], "events": len(log)}
+    about |= {"split": given["how"], "hide": given["hide"], "shuffle_ties": given["shuffle_ties"]}
+    try:
+        with towers_watched(given["tensorboard"], show=not given["no_bar"]) as watch:
+            made = train(
+                log,
+                split,
+                Bundle.load(bundle or DEFAULT_BUNDLE),
+                out,
+                settings,
+                folder=given["checkpoints"],
+                about=about,
+                hidden=hidden,
+                watch=watch,
+            )
+    except ValueError as error:
+        raise WrongUsage(str(error), "give a longer log, or other options") from error
+    told = {"model": made.bundle.model, "epochs": made.fitted.epochs, **made.worth._asdict(), **made.parity._asdict()}
+    click.echo(orjson.dumps(told).decode())
+    return Exit.DONE
