@@ -115,7 +115,7 @@ def fit(
     valid: tuple[Asked, Lessons] | None = None,
     until: int | None = None,
     folder: Path | None = None,
-    watch: FitWatch = FitWatch(),
+    watch: FitWatch = FitWatch(),  # noqa: B008 - immutable
 ) -> Fitted:
     """Trains towers; with `valid` it stops early and gives those of the best epoch.
 
@@ -207,8 +207,6 @@ class _Run:
             betas=(0.9, 0.98),
             eps=EPSILON / self.batch,
         )
-        total = settings.epochs * self.steps
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: _rate(step, total))
         self.bf16 = has_bf16(device) if settings.bf16 is None else settings.bf16
 
     def cast(self) -> Any:
@@ -219,24 +217,18 @@ class _Run:
         """Every example once; the mean loss."""
         self.towers.train()
         losses = torch.zeros((), device=self.device)
-        for step, places in enumerate(self._batches(number)):
+        total = self.settings.epochs * self.steps
+        for step, places in enumerate(self._batches(number), number * self.steps):
+            rate = self.settings.learning_rate * _rate(step, total)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
             loss = self._loss(places)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
             nn.utils.clip_grad_norm_(self.towers.parameters(), CLIPPED)
             self.optimizer.step()
-            self.schedule.step()
             losses += loss.detach()
-            rate = float(self.schedule.get_last_lr()[0])
-            on_step(
-                Step(
-                    number * self.steps + step + 1,
-                    self.settings.epochs * self.steps,
-                    number,
-                    float(loss.detach()),
-                    float(rate),
-                )
-            )
+            on_step(Step(step + 1, total, number, float(loss.detach()), rate))
         return float(losses) / self.steps
 
     def _batches(self, number: int) -> Iterator[Tensor]:
@@ -284,7 +276,6 @@ class _Run:
             "settings": asdict(self.settings),
             "examples": len(self.targets),
             "epochs": epochs,
-            "steps": epochs * self.steps,
             "best": [best.epochs, best.ndcg],
             "waited": waited,
         }
@@ -310,8 +301,6 @@ class _Run:
             number, what = name.split(".", 1)
             state["state"].setdefault(int(number), {})[what] = value.cpu() if what == "step" else value
         self.optimizer.load_state_dict(state)
-        for _ in range(told["steps"]):
-            self.schedule.step()
         epochs, ndcg = told["best"]
         return told["epochs"], _under(tensors, "best."), Fitted(self.towers, epochs, ndcg), told["waited"]
 

@@ -1,0 +1,113 @@
+"""Training: it learns what can be learned, stops by validation, and resumes to the same."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.training.baselines.protocol import Asked
+from model.training.fit import BATCHES, FitSettings, FitWatch, batch_size, fit
+from model.training.lessons import Lessons
+
+ITEMS, DIM = 40, 16
+SETTINGS = FitSettings(dim=DIM, epochs=6, batch=64, learning_rate=2e-2, dropout=0.1, bf16=False)
+
+
+@pytest.fixture(scope="module")
+def texts() -> np.ndarray:  # type: ignore[type-arg]
+    """Of no use: random directions, so that only what is learned can help."""
+    told = np.random.default_rng(0).normal(size=(ITEMS, DIM))
+    return (told / np.linalg.norm(told, axis=1, keepdims=True)).astype(np.float32)
+
+
+def chain(size: int, seed: int) -> Lessons:
+    """After item i comes i + 1, whatever came before i: the answer is known."""
+    dice = np.random.default_rng(seed)
+    last = dice.integers(0, ITEMS, size)
+    items = np.stack([last, dice.integers(0, ITEMS, size), np.full(size, -1)], axis=1).astype(np.int32)
+    strengths = (items >= 0).astype(np.float32)
+    return Lessons(items, strengths, ((last + 1) % ITEMS).astype(np.int32), np.zeros(size, np.int64))
+
+
+def asked_of(lessons: Lessons) -> Asked:
+    size = len(lessons.targets)
+    nothing = np.zeros(0, np.int32)
+    zeros = np.zeros(size, np.int64)
+    twos, starts = np.full(size, 2, np.int32), np.zeros(size + 1, np.int64)
+    return Asked(lessons.items, starts, nothing, lessons.targets, twos, zeros, zeros > 0, twos)
+
+
+def test_what_follows_what_is_learned(texts: np.ndarray) -> None:  # type: ignore[type-arg]
+    valid = chain(400, 1)
+    found = fit(texts, chain(4000, 0), np.ones(ITEMS, np.bool_), SETTINGS, valid=(asked_of(valid), valid))
+    assert found.ndcg > 0.8  # Chance gives .11.
+    assert 0 < found.epochs <= SETTINGS.epochs
+    recency = torch.exp(found.towers.log_recency - found.towers.log_recency[0])
+    assert recency[1] < 0.38  # The second newest line is noise, and its weight has fallen.
+
+
+def test_the_same_seed_learns_the_same_and_another_does_not(texts: np.ndarray) -> None:  # type: ignore[type-arg]
+    told = [fit(texts, chain(500, 0), np.ones(ITEMS, np.bool_), replace(SETTINGS, epochs=2, seed=s)) for s in (0, 0, 1)]
+    one, same, other = (each.towers.state_dict()["own"] for each in told)
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+class Stopped(Exception):
+    """The power went."""
+
+
+def test_an_interrupted_training_resumes_to_the_same(texts: np.ndarray, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    lessons, known, valid = chain(500, 0), np.ones(ITEMS, np.bool_), chain(100, 1)
+    hold = {"valid": (asked_of(valid), valid)}
+    whole = fit(texts, lessons, known, SETTINGS, valid=hold["valid"])
+
+    def stop(told: object) -> None:
+        if getattr(told, "number", 0) == 20:  # In the middle of the third epoch.
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        fit(texts, lessons, known, SETTINGS, valid=hold["valid"], folder=tmp_path, watch=FitWatch(on_step=stop))
+    steps: list[int] = []
+    watch = FitWatch(on_step=lambda told: steps.append(told.number))
+    resumed = fit(texts, lessons, known, SETTINGS, valid=hold["valid"], folder=tmp_path, watch=watch)
+    assert steps[0] > 1
+    assert resumed.epochs == whole.epochs
+    for name, told in whole.towers.state_dict().items():
+        assert torch.equal(told, resumed.towers.state_dict()[name]), name
+
+
+def test_a_checkpoint_of_another_training_is_refused(texts: np.ndarray, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    known = np.ones(ITEMS, np.bool_)
+    fit(texts, chain(200, 0), known, replace(SETTINGS, epochs=1), folder=tmp_path)
+    with pytest.raises(ValueError, match="another training"):
+        fit(texts, chain(200, 0), known, replace(SETTINGS, epochs=1, dropout=0.5), folder=tmp_path)
+
+
+def test_a_sampled_softmax_learns_the_same_chain(texts: np.ndarray) -> None:  # type: ignore[type-arg]
+    valid = chain(400, 1)
+    settings = replace(SETTINGS, negatives=12)
+    found = fit(texts, chain(4000, 0), np.ones(ITEMS, np.bool_), settings, valid=(asked_of(valid), valid))
+    assert found.ndcg > 0.8
+
+
+def test_items_that_training_has_not_seen_are_not_pushed_away(texts: np.ndarray) -> None:  # type: ignore[type-arg]
+    known = np.arange(ITEMS) != 7
+    lessons = chain(500, 0)
+    lessons = lessons.only(np.flatnonzero((lessons.targets != 7) & (lessons.items != 7).all(axis=1)))
+    found = fit(texts, lessons, known, replace(SETTINGS, epochs=1))
+    assert not found.towers.own[7].any()
+    assert found.towers.own[8].any()
+
+
+def test_nothing_to_learn_from_is_said(texts: np.ndarray) -> None:  # type: ignore[type-arg]
+    with pytest.raises(ValueError, match="nothing to learn from"):
+        fit(texts, chain(0, 0), np.ones(ITEMS, np.bool_), SETTINGS)
+
+
+@pytest.mark.parametrize(("examples", "batch"), [(0, 64), (3_000, 64), (131_413, 2048), (10_000_000, 2048)])
+def test_a_batch_follows_the_logs_size(examples: int, batch: int) -> None:
+    assert batch_size(examples) == batch
+    assert BATCHES[0] <= batch <= BATCHES[1]

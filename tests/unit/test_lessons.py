@@ -1,0 +1,73 @@
+"""What the network learns from: windows as numbers, and each line's strength as the serving graph says it."""
+
+import numpy as np
+import pytest
+
+from model.interest import Interest, features, variants
+from model.training.graphs import Weights
+from model.training.lessons import known_items, lessons, strengths_of, training_requests
+from model.training.logs.columns import Log
+from tests.logs import log_of
+from tests.shop import AT, MINUTE, make_bundle
+
+LINES, AGE_MS = 4, 10**12
+
+
+@pytest.fixture
+def log() -> Log:
+    told = [
+        {"kind": "click", "item_id": "a"},
+        {"kind": "impression", "item_id": "b"},
+        {"kind": "search", "query": "boots"},
+        {"kind": "browse", "item_id": "c", "dwell_ms": 1000},
+        {"kind": "review", "item_id": "a", "rating": 1.0},
+        {"kind": "purchase", "item_id": "d", "quantity": 2, "price": 3.5},
+        {"kind": "dislike", "item_id": "e"},
+        {"kind": "cart", "item_id": "f"},
+    ]
+    return log_of({"user_id": "u", "at": AT + place * MINUTE, **row} for place, row in enumerate(told))
+
+
+def numbers(log: Log, *names: str) -> list[int]:
+    return [log.items.numbers[name] for name in names]
+
+
+def test_a_lesson_holds_what_speaks_newest_first(log: Log) -> None:
+    rows = np.ones(len(log), np.bool_)
+    requests = training_requests(log, rows, LINES, AGE_MS)
+    found = lessons(log, requests, strengths_of(log, Weights()))
+    assert [log.items.ids[item] for item in found.targets] == ["a", "c", "a", "d", "f"]
+    # The last window: browse c, review a, purchase d, dislike e; the newest first.
+    assert found.items[-1].tolist() == numbers(log, "e", "d", "a", "c")
+    # Before the purchase: impression and search are in the window and say nothing of an item.
+    assert found.items[3].tolist() == [*numbers(log, "a", "c"), -1, -1]
+    assert found.items[0].tolist() == [-1] * LINES
+    assert found.newest_ms.tolist() == [-1, AT + 2 * MINUTE, AT + 3 * MINUTE, AT + 4 * MINUTE, AT + 6 * MINUTE]
+
+
+def test_strengths_are_those_of_the_graph_that_serves(log: Log, tmp_path_factory: pytest.TempPathFactory) -> None:
+    bundle = make_bundle(tmp_path_factory.mktemp("bundle"))
+    found = strengths_of(log, Weights())
+    for row in range(len(log)):
+        line = log.line(row)
+        told = features([[line]], 1)
+        served = Interest(bundle)(np.ones((1, 1, bundle.dim), np.float32), told, variants(np.ones((1, 1), np.bool_)))
+        assert found[row] == pytest.approx(float(served.weights[0, 0, 0]), abs=1e-6)
+    by_kind = dict(zip([log.line(row).kind.value for row in range(len(log))], found.tolist(), strict=True))
+    assert by_kind["impression"] == 0
+    assert by_kind["dislike"] < 0 < by_kind["click"] < by_kind["purchase"]
+    assert by_kind["browse"] < 0  # A second on the page was a mistake.
+    assert by_kind["review"] < 0  # One star.
+
+
+def test_items_that_were_only_refused_or_seen_are_not_known(log: Log) -> None:
+    known = known_items(log, np.ones(len(log), np.bool_))
+    assert sorted(log.items.ids[number] for number in np.flatnonzero(known)) == ["a", "c", "d", "f"]
+
+
+def test_only_takes_the_same_places_of_every_column(log: Log) -> None:
+    requests = training_requests(log, np.ones(len(log), np.bool_), LINES, AGE_MS)
+    found = lessons(log, requests, strengths_of(log, Weights()))
+    some = found.only(np.array([3, 1]))
+    for mine, whole in zip(some, found, strict=True):
+        assert np.array_equal(mine, whole[[3, 1]])

@@ -1,0 +1,73 @@
+"""The towers: what they are before training, worked out without them, and that padding changes nothing."""
+
+import numpy as np
+import pytest
+import torch
+
+from model.training.network import RECENCY, SCALE, Towers, principal
+
+I, E, D, N = 30, 10, 6, 5  # noqa: E741 - the design's letters
+
+
+@pytest.fixture
+def texts() -> torch.Tensor:
+    torch.manual_seed(0)
+    return torch.nn.functional.normalize(torch.randn(I, E), dim=1)
+
+
+def towers(texts: torch.Tensor, dim: int = E, dropout: float = 0.0) -> Towers:
+    return Towers(texts, dim, N, 0.5, dropout).eval()
+
+
+def test_untrained_towers_are_the_recency_weighted_mean_of_frozen_texts(texts: torch.Tensor) -> None:
+    net = towers(texts)
+    items, strengths = torch.tensor([[3, 7, 1, -1, -1]]), torch.tensor([[1.0, 1.5, -1.0, 0.0, 0.0]])
+    scores = net(items, strengths, torch.arange(I))[0].detach().numpy()
+    vectors = texts.numpy()
+    interest = 1.0 * vectors[3] + 1.5 * RECENCY * vectors[7] - RECENCY**2 * vectors[1]
+    expected = SCALE * vectors @ interest / np.linalg.norm(interest)
+    assert scores == pytest.approx(expected, abs=1e-4)
+
+
+def test_learned_vectors_count_in_both_roles_and_context_in_one(texts: torch.Tensor) -> None:
+    net = towers(texts)
+    own, context = np.random.default_rng(1).normal(0, 0.3, (2, I, E)).astype(np.float32)
+    with torch.no_grad():
+        net.own.copy_(torch.tensor(own))
+        net.context.copy_(torch.tensor(context))
+    candidates, contexts = (told.detach().numpy() for told in net.items())
+    turned = texts.numpy() @ net.projection.detach().numpy()
+    assert candidates == pytest.approx(turned + own, abs=1e-5)
+    assert contexts == pytest.approx(turned + own + context, abs=1e-5)
+
+
+def test_padding_changes_nothing(texts: torch.Tensor) -> None:
+    net = towers(texts)
+    short = net(torch.tensor([[4, 2]]), torch.ones(1, 2), torch.arange(I))
+    padded = net(torch.tensor([[4, 2, -1, -1, -1]]), torch.ones(1, 5), torch.arange(I))
+    assert torch.equal(short, padded)
+
+
+def test_an_empty_window_has_no_interest(texts: torch.Tensor) -> None:
+    net = towers(texts)
+    assert not net(torch.full((1, N), -1), torch.zeros(1, N), torch.arange(I)).any()
+
+
+def test_the_roles_drop_apart(texts: torch.Tensor) -> None:
+    net = towers(texts, dropout=0.5).train()
+    candidates, contexts = net.items()
+    assert not torch.equal(candidates == 0, contexts == 0)
+
+
+def test_the_principal_directions_are_orthonormal_and_keep_what_differs_most(texts: torch.Tensor) -> None:
+    found = principal(texts, D)
+    assert found.shape == (E, D)
+    assert torch.allclose(found.T @ found, torch.eye(D), atol=1e-5)
+    kept = (texts - texts.mean(0)).numpy() @ found.numpy()
+    _, sizes, _ = np.linalg.svd((texts - texts.mean(0)).numpy(), full_matrices=False)
+    assert (kept**2).sum() == pytest.approx(float((sizes[:D] ** 2).sum()), rel=1e-4)
+
+
+def test_all_directions_keep_every_cosine(texts: torch.Tensor) -> None:
+    turned = texts @ principal(texts, E)
+    assert torch.allclose(turned @ turned.T, texts @ texts.T, atol=1e-5)
