@@ -24,6 +24,10 @@ class PairBatch(NamedTuple):
     weights: Tensor
     """(P,)"""
 
+    def to(self, device: torch.device) -> "PairBatch":
+        """The same on `device`."""
+        return PairBatch(self.texts, *(each.to(device) for each in self[1:]))
+
 
 class Loss(NamedTuple):
     """A batch's loss and its parts, scalars."""

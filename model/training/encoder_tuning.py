@@ -11,6 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,9 @@ from model.training.encoders import EncoderError
 from model.training.text_network import Adapter, TextNetwork
 
 CLIPPED = 1.0  # Longest gradient. The first steps of a whole encoder are ten times as long.
+
+TEMPERATURES = (0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)
+TRIED = 8  # Batches on which the temperature is chosen.
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,9 @@ class TuningSettings:
     warmup: float = 0.1
     """Share of the steps until the learning rate is reached; after that it falls to 0, linearly."""
     weight_decay: float = 0.01
-    temperature: float = 0.05
+    temperature: float | None = None
+    """Of the softmax. Lower: the hardest negatives count alone. None: of TEMPERATURES the one at which the frozen
+    encoder's loss is least, so that no step is spent on bringing all texts nearer or further."""
     anchor: float = 1.0
     """Weight of 1 - cosine to the frozen encoder's vector. Less: learns more of this shop, and forgets what it knew of
     products that nobody has touched."""
@@ -163,6 +169,7 @@ def _train(network: TextNetwork, plan: _Plan, checkpoint: Path, key: str, watch:
     settings, trained = plan.settings, network.trained
     ids = network.ids(plan.texts)
     frozen = _frozen(network, ids, settings.chunk)
+    temperature = settings.temperature or _temperature(plan, frozen)
     optimizer = torch.optim.AdamW(trained.values(), settings.learning_rate, weight_decay=settings.weight_decay)
     start = 0
     if checkpoint.is_file():
@@ -175,7 +182,7 @@ def _train(network: TextNetwork, plan: _Plan, checkpoint: Path, key: str, watch:
     for number, batch in plan.batches(start):
         for group in optimizer.param_groups:
             group["lr"] = plan.learning_rate(number)
-        found = _gradient(network, ids, frozen, batch, settings)
+        found = _gradient(network, ids, frozen, batch, settings, temperature)
         network.backward_penalty()
         torch.nn.utils.clip_grad_norm_(trained.values(), CLIPPED)
         optimizer.step()
@@ -189,7 +196,12 @@ def _train(network: TextNetwork, plan: _Plan, checkpoint: Path, key: str, watch:
 
 
 def _gradient(
-    network: TextNetwork, ids: Sequence[Sequence[int]], frozen: Tensor, batch: PairBatch, settings: TuningSettings
+    network: TextNetwork,
+    ids: Sequence[Sequence[int]],
+    frozen: Tensor,
+    batch: PairBatch,
+    settings: TuningSettings,
+    temperature: float,
 ) -> Loss:
     """Adds the batch's gradient to the network's parameters. Texts of like length share a chunk."""
     by_length = sorted(range(len(batch.texts)), key=lambda place: len(ids[batch.texts[place]]))
@@ -197,19 +209,25 @@ def _gradient(
     place_of[by_length] = torch.arange(len(by_length))
     texts = [batch.texts[place] for place in by_length]
     device = frozen.device
-    sorted_batch = PairBatch(
-        texts,
-        place_of[batch.left].to(device),
-        place_of[batch.right].to(device),
-        batch.log_q.to(device),
-        batch.weights.to(device),
-    )
+    left, right = place_of[batch.left], place_of[batch.right]
+    sorted_batch = PairBatch(texts, left, right, batch.log_q, batch.weights).to(device)
     here = frozen[torch.tensor(texts, device=device)]
     return backward(
         lambda chunk: network.vectors([ids[text] for text in chunk]),
         [texts[start : start + settings.chunk] for start in range(0, len(texts), settings.chunk)],
-        lambda vectors: pair_loss(vectors, here, sorted_batch, settings.temperature, settings.anchor),
+        lambda vectors: pair_loss(vectors, here, sorted_batch, temperature, settings.anchor),
     )
+
+
+def _temperature(plan: _Plan, frozen: Tensor) -> float:
+    """Of TEMPERATURES the one that suits the frozen vectors best."""
+    batches = [batch.to(frozen.device) for _, batch in islice(plan.batches(0), TRIED)]
+
+    def loss(temperature: float) -> float:
+        parts = [(frozen[torch.tensor(batch.texts, device=frozen.device)], batch) for batch in batches]
+        return sum(float(pair_loss(here, here, batch, temperature, 0).contrast) for here, batch in parts)
+
+    return min(TEMPERATURES, key=loss)
 
 
 def _frozen(network: TextNetwork, ids: Sequence[Sequence[int]], chunk: int) -> Tensor:

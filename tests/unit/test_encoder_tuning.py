@@ -15,7 +15,7 @@ from tests.shop import COLOURS, THEMES
 pytest.importorskip("peft", reason="peft is not installed: make install-train")
 
 from model.encoder import Encoder
-from model.training.encoder_tuning import Step, TuningSettings, tune
+from model.training.encoder_tuning import Step, TuningSettings, _Plan, _temperature, tune
 from model.training.encoders import EncoderError
 from model.training.text_network import TextNetwork
 from model.training.watching import watched
@@ -23,7 +23,15 @@ from model.training.zeroshot import init
 
 ADAPTERS: list[Any] = ["lora", "adalora", "full"]
 SETTINGS = TuningSettings(
-    rank=16, batch=16, chunk=8, epochs=3, learning_rate=5e-3, anchor=0.1, max_tokens=16, checkpoint_steps=3
+    temperature=0.05,
+    rank=16,
+    batch=16,
+    chunk=8,
+    epochs=3,
+    learning_rate=5e-3,
+    anchor=0.1,
+    max_tokens=16,
+    checkpoint_steps=3,
 )
 TITLES = {theme: [f"{c} {w}" for w in words for c in COLOURS] for theme, words in THEMES.items()}
 TEXTS = [title for titles in TITLES.values() for title in titles]
@@ -201,9 +209,19 @@ def test_who_looks_on_sees_a_bar_and_curves(
     assert rates[-1] < rates[1] <= SETTINGS.learning_rate
 
 
-def test_every_pair_comes_once_an_epoch_in_another_order(folder: Path, tmp_path: Path) -> None:
-    from model.training.encoder_tuning import _Plan
+def test_the_temperature_is_the_one_that_suits_the_frozen_vectors() -> None:
+    """Pairs at right angles to each other, and near each other by so much: the nearer, the lower."""
+    chosen = []
+    for nearness in (0.95, 0.3):
+        vectors = torch.eye(64).repeat_interleave(2, 0)
+        noise = torch.nn.functional.normalize(torch.randn(128, 64, generator=torch.Generator().manual_seed(0)), dim=1)
+        vectors = torch.nn.functional.normalize(nearness * vectors + (1 - nearness) * noise, dim=1)
+        pairs = [(f"left {number}", f"right {number}") for number in range(64)]
+        chosen.append(_temperature(_Plan(pairs, replace(SETTINGS, batch=16), None, None), vectors))
+    assert chosen[0] < chosen[1]
 
+
+def test_every_pair_comes_once_an_epoch_in_another_order(folder: Path, tmp_path: Path) -> None:
     told = list(itertools.pairwise(TEXTS[:33]))
     plan = _Plan(told, replace(SETTINGS, epochs=2, batch=8), None, None)
     epochs: list[list[tuple[str, str]]] = [[], []]
