@@ -72,9 +72,9 @@ def topics(
     from model.bundle import DEFAULT_BUNDLE, Bundle
     from stream import topics as shapes
 
-    model = Bundle.load(bundle or DEFAULT_BUNDLE).model
+    space = Bundle.load(bundle or DEFAULT_BUNDLE).space
     names = tuple(name.strip() for name in events.split(",") if name.strip())
-    wanted = shapes.shapes(model, events=names, items=items, partitions=partitions or 0)
+    wanted = shapes.shapes(space, events=names, items=items, partitions=partitions or 0)
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, **kafka})
     try:
         differences = shapes.check(admin, wanted)

@@ -121,7 +121,7 @@ class Fleet:
         self.bundle = Bundle.load(bundle)
         self.workers: list[Worker] = []
         self.admin = admin(bootstrap)
-        topics.apply(self.admin, topics.shapes(self.bundle.model, partitions=partitions))
+        topics.apply(self.admin, topics.shapes(self.bundle.space, partitions=partitions))
 
     def start(self, name: str, program: Sequence[str] = COMMAND, **settings: object) -> Worker:
         """A worker; it may not be ready yet."""

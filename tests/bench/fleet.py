@@ -113,7 +113,7 @@ class Fleet:
 
     def fresh(self, keep: Sequence[str] = ()) -> None:
         """All topics, empty, but for those kept."""
-        shapes = topics.shapes(self.bundle.model)
+        shapes = topics.shapes(self.bundle.space)
         gone = {shape.name for shape in shapes} - set(keep)
 
         def emptied() -> bool:
