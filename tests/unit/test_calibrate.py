@@ -1,0 +1,113 @@
+"""What is chosen beside the towers: worked out again without sparse products, and found where it must be found."""
+
+import numpy as np
+import pytest
+
+from model.catalogue import Catalogue
+from model.item_tower import AsTheyAre
+from model.popularity import HALF_LIFE_MS, add_counts
+from model.training.baselines.protocol import Asked, asked
+from model.training.calibrate import Learned, borrowed, calibrate, pair_matrices, popularity_at, tower_scores
+from model.training.examples import DAY_MS, replay
+from model.training.graphs import Weights
+from model.training.lessons import Lessons, known_items, lessons, strengths_of
+from model.training.logs.columns import Log
+from model.training.pairs import Counting, count
+from model.training.splits import leave_one_out
+from tests.logs import log_of
+from tests.shop import shelved
+
+MIDNIGHT = 1_699_920_000_000
+LINES, AGE_MS = 8, 10**13
+ITEMS, DIM = 20, 12
+
+
+@pytest.fixture(scope="module")
+def log() -> Log:
+    """Every user walks i, i + 1, i + 2 ... from a random start: the next item is the one after the last."""
+    dice = np.random.default_rng(0)
+    rows = []
+    for user in range(120):
+        start = int(dice.integers(ITEMS))
+        for step in range(4):
+            at = MIDNIGHT + (user % 30 + 2 * step) * DAY_MS + user
+            rows.append({"user_id": f"u{user}", "kind": "click", "item_id": f"i{(start + step) % ITEMS:02d}", "at": at})
+    return log_of(rows)
+
+
+@pytest.fixture(scope="module")
+def learned() -> Learned:
+    """Towers that have learned nothing of use."""
+    dice = np.random.default_rng(1)
+    texts = dice.normal(size=(ITEMS, DIM)).astype(np.float32)
+    texts /= np.linalg.norm(texts, axis=1, keepdims=True)
+    zero = np.zeros((ITEMS, DIM), np.float32)
+    return Learned(texts, np.eye(DIM, dtype=np.float32), zero, zero, np.float32(0.5) ** np.arange(LINES), 20.0)
+
+
+@pytest.fixture(scope="module")
+def put(log: Log) -> tuple[Asked, Lessons]:
+    split = leave_one_out(log)
+    requests = replay(log, split.valid, split.train, LINES, AGE_MS)
+    return asked(log, requests), lessons(log, requests, strengths_of(log, Weights()))
+
+
+def test_scores_are_cosines_of_the_weighted_sum(learned: Learned, put: tuple[Asked, Lessons]) -> None:
+    scores = tower_scores(learned, put[1])
+    for place in (0, 17, 119):
+        items = [item for item in put[1].items[place].tolist() if item >= 0]
+        interest = sum(0.5**age * learned.texts[item] for age, item in enumerate(items))
+        expected = 20 * learned.texts @ (interest / np.linalg.norm(interest))
+        assert scores[place] == pytest.approx(expected, abs=1e-3)
+
+
+def test_co_occurrence_is_found_where_it_tells_the_next_item(
+    log: Log, learned: Learned, put: tuple[Asked, Lessons]
+) -> None:
+    split = leave_one_out(log)
+    counted = count(log, Counting(shrink=1.0), split.train)
+    worth = calibrate(log, learned, counted, *put, known_items(log, split.train))
+    assert worth.directed + worth.symmetric > 0
+    assert worth.steps["directed"] > worth.steps["towers"] + 0.2
+    # Ties go to the first of the grid: what brings nothing is left out.
+    assert worth.steps["trend"] >= worth.steps["symmetric"] >= worth.steps["directed"]
+
+
+def test_pairs_stand_at_their_items_numbers(log: Log) -> None:
+    counted = count(log, Counting(), leave_one_out(log).train)
+    directed, symmetric = (matrix.toarray() for matrix in pair_matrices(counted, log.items))
+    for place, item_id in enumerate(counted.item_ids):
+        row = log.items.numbers[item_id]
+        start, end = counted.indptr[place : place + 2]
+        for pair in range(start, end):
+            column = log.items.numbers[counted.item_ids[counted.indices[pair]]]
+            assert directed[row, column] == counted.directed[pair]
+            assert symmetric[row, column] == counted.symmetric[pair]
+
+
+def test_who_lends_nothing_borrows_from_the_nearest_lenders(learned: Learned) -> None:
+    vectors = np.random.default_rng(2).normal(size=(ITEMS, 3)).astype(np.float32)
+    lenders = np.arange(ITEMS) % 5 != 0
+    found = borrowed(learned.texts, lenders, vectors)
+    assert np.array_equal(found[lenders], vectors[lenders])
+    for item in np.flatnonzero(~lenders):
+        near = sorted(np.flatnonzero(lenders), key=lambda other: -float(learned.texts[item] @ learned.texts[other]))[
+            :10
+        ]
+        assert found[item] == pytest.approx(vectors[near].mean(0), abs=1e-5)
+
+
+def test_what_sells_is_what_the_catalogue_says_on_that_morning(log: Log) -> None:
+    asked_ms = MIDNIGHT + 12 * DAY_MS + 5_000_000
+    (found,) = popularity_at(log, np.array([asked_ms]), ITEMS)
+    morning = asked_ms // DAY_MS * DAY_MS
+    catalogue = Catalogue(AsTheyAre(2), HALF_LIFE_MS)
+    for number, item_id in enumerate(log.items.ids):
+        counts: dict[str, tuple[float, int]] = {}
+        for row in np.flatnonzero((log.item == number) & (log.at_ms < morning)):
+            counts = add_counts(counts, {"click": (1.0, int(log.at_ms[row]))})
+        catalogue.apply([(item_id, shelved(item_id, [1.0, 0.0], counts=counts))])
+    # The catalogue's clock is its newest event, ours the morning after: only the floor of ENOUGH may tell them apart.
+    served = catalogue.popularity[[catalogue.row(item_id) for item_id in log.items.ids]]
+    assert np.argsort(-found, kind="stable").tolist() == np.argsort(-served, kind="stable").tolist()
+    assert found == pytest.approx(served, abs=0.1)

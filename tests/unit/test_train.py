@@ -1,0 +1,159 @@
+"""From a log to a bundle that serves: what was learned is in the lists, and a bundle that drifts is refused."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+import torch
+
+from model.bundle import Bundle
+from model.catalogue import Catalogue
+from model.encoder import Encoder
+from model.event import Kind
+from model.item_tower import item_tower
+from model.training.export import ExportError, parity
+from model.training.fit import FitSettings
+from model.training.graphs import Weights
+from model.training.hidden import hide_items
+from model.training.lessons import known_items, lessons, strengths_of, training_requests
+from model.training.logs.columns import Log
+from model.training.splits import leave_one_out
+from model.training.train import Trained, TrainSettings, train
+from stream.cli import invoke
+from stream.errors import Exit
+from stream.recommender import Recommender
+from tests.logs import log_of
+from tests.shop import COLOURS, THEMES, line, make_bundle, shelved, window
+
+DAY_MS = 86_400_000
+MIDNIGHT = 1_699_920_000_000
+TITLES = [f"{colour} {word}" for words in THEMES.values() for word in words for colour in COLOURS]
+SETTINGS = TrainSettings(FitSettings(dim=16, epochs=20, learning_rate=2e-2, batch=64, bf16=False))
+PAIRS = {"red boots": "green piano", "red jam": "white hose", "red guitar": "blue sandals", "red spade": "black honey"}
+"""What shoppers buy after what, and no title tells."""
+
+
+def shoppers() -> Iterator[dict[str, Any]]:
+    """Two things with what belongs to each, the last of which is validation's target, and then anything."""
+    dice = np.random.default_rng(0)
+    for user in range(240):
+        one, other = dice.permutation(list(PAIRS))[:2].tolist()
+        items = [one, PAIRS[one], other, PAIRS[other], str(dice.choice(TITLES))]
+        for step, item in enumerate(items):
+            yield {"user_id": f"u{user}", "kind": "click", "item_id": item, "at": MIDNIGHT + user + step * DAY_MS}
+
+
+@pytest.fixture(scope="module")
+def log() -> Log:
+    return log_of(shoppers(), [{"item_id": title, "title": title} for title in TITLES])
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_bundle(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def made(log: Log, base: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return train(log, leave_one_out(log), base, tmp_path_factory.mktemp("trained") / "bundle", SETTINGS)
+
+
+def recommender(bundle: Bundle, titles: list[str]) -> Recommender:
+    encoder, catalogue = Encoder(bundle), Catalogue(item_tower(bundle))
+    vectors = encoder.vectors(titles)
+    catalogue.apply([(title, shelved(title, vector)) for title, vector in zip(titles, vectors, strict=True)])
+    return Recommender(bundle, catalogue, encoder)
+
+
+def test_what_goes_with_what_is_learned(made: Trained) -> None:
+    serving = recommender(made.bundle, TITLES)
+    for first, second in PAIRS.items():
+        (advice,) = serving.recommend([window(line("click", first))])
+        assert advice.items[0].item_id == second, first
+        assert advice.items[0].because
+
+
+def test_the_bundle_says_where_it_came_from(made: Trained, base: Bundle) -> None:
+    told = made.bundle.manifest.training
+    assert told["encoder"] == base.model
+    assert told["settings"]["seed"] == 0
+    assert told["valid_ndcg@10"]["towers"] > 0
+    assert made.bundle.model.startswith("trained-")
+
+
+def test_a_new_towers_catalogue_is_the_old_encoders(made: Trained, base: Bundle) -> None:
+    assert made.bundle.space == base.space
+    assert made.bundle.model != base.model
+
+
+def test_a_product_that_nobody_has_touched_is_found_by_its_title(log: Log, base: Bundle, tmp_path: Path) -> None:
+    split, hidden = hide_items(log, leave_one_out(log), 0.1, seed=3)
+    found = train(log, split, base, tmp_path / "bundle", SETTINGS, hidden=hidden)
+    new = {log.items.ids[number] for number in np.flatnonzero(hidden)}
+    serving = recommender(found.bundle, TITLES)
+    (advice,) = serving.recommend([window(line("search", text="boots"))])
+    alike = {item.item_id for item in advice.items if "boots" in item.item_id}
+    assert alike  # The words count still,
+    like = next(title for title in sorted(new) if title not in PAIRS and title not in PAIRS.values())
+    (advice,) = serving.recommend([window(line("search", text=like.split()[1]))])
+    assert like in [item.item_id for item in advice.items]  # and nothing else could have brought this one.
+
+
+def test_test_events_are_not_read(log: Log, base: Bundle, made: Trained, tmp_path: Path) -> None:
+    split = leave_one_out(log)
+    rows = np.setdiff1d(np.arange(len(log)), split.test)
+    kept = log.take(rows)
+    place = np.full(len(log), -1)
+    place[rows] = np.arange(len(rows))
+    less = split._replace(train=split.train[rows], valid=place[split.valid], test=np.zeros(0, np.int64))
+    same = train(kept, less, base, tmp_path / "bundle", SETTINGS)
+    for name in ("items.npz", "cooccurrence.npz", "interest.onnx", "items.onnx"):
+        assert same.bundle.manifest.files[name] == made.bundle.manifest.files[name], name
+
+
+def test_a_drifting_bundle_is_refused(log: Log, made: Trained) -> None:
+    split = leave_one_out(log)
+    requests = training_requests(log, split.train, made.bundle.lines, made.bundle.age_ms)
+    windows = lessons(log, requests, strengths_of(log, Weights()))
+    windows = windows.only(np.flatnonzero((windows.items >= 0).any(axis=1)))
+    learned_from = split.train.copy()
+    learned_from[split.valid] = True
+    known = known_items(log, learned_from)
+    assert parity(made.bundle, made.fitted.towers, log.items.ids, known, windows).top10 > 0.99
+    with torch.no_grad():
+        made.fitted.towers.own[:, 0] += 0.3
+    with pytest.raises(ExportError, match="drifts"):
+        parity(made.bundle, made.fitted.towers, log.items.ids, known, windows)
+
+
+def test_without_two_touches_there_is_nothing_to_learn(base: Bundle, tmp_path: Path) -> None:
+    lonely = log_of([{"user_id": "u", "kind": Kind.CLICK, "item_id": "red boots", "at": MIDNIGHT}])
+    with pytest.raises(ValueError, match="nothing to learn"):
+        train(lonely, leave_one_out(lonely), base, tmp_path / "bundle", SETTINGS)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_the_command_trains_from_files(base: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"event_id": f"e-{number}", **row} for number, row in enumerate(shoppers())]
+    (tmp_path / "events.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
+    (tmp_path / "items.jsonl").write_bytes(
+        b"\n".join(orjson.dumps({"item_id": title, "title": title}) for title in TITLES)
+    )
+    asked = [
+        "train",
+        "--log",
+        str(tmp_path / "events.jsonl"),
+        "--items",
+        str(tmp_path / "items.jsonl"),
+        "--epochs",
+        "1",
+    ]
+    asked += ["--bundle", str(base.path), "--out", str(tmp_path / "out"), "--tensorboard", str(tmp_path / "board")]
+    assert invoke(asked) == 0
+    told = orjson.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["model"] == Bundle.load(tmp_path / "out").model
+    assert any((tmp_path / "board").rglob("events.out.*"))
+    assert invoke([*asked[:2], str(tmp_path / "nothing.jsonl"), "--out", str(tmp_path / "none")]) == Exit.BAD_INPUT
