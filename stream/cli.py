@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from stream.cli_model import export, model
 from stream.cli_offline import evaluate
 from stream.cli_train import train
 from stream.errors import Exit, Unreachable, WrongUsage, exit_code, one_line
-from stream.options import LOG_FORMATS, ClientProperties, Moment, SettingsCommand, kafka_options, log_format_option
+from stream.options import LOG_FORMATS, ClientProperties, Moment, SettingsCommand, kafka_options
 
 if TYPE_CHECKING:
     from model.training.logs.forms import Format
@@ -228,47 +229,6 @@ def log(files: tuple[Path, ...], items: tuple[Path, ...], log_format: "Format", 
     return Exit.DONE
 
 
-@firstclick.group()
-def model() -> None:
-    """Make model bundles."""
-
-
-@model.command("init")
-@click.option("--encoder", required=True, help="A folder, an installed package, or a name of the Hugging Face hub.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the bundle.  [default: where the worker looks]")
-@click.option("--tokenizer", help="A tokenizer.json or a folder with one, where the encoder brings none.")
-@click.option("--pooling", type=click.Choice(["mean", "cls"]), help="[default: as the encoder says, or mean]")
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "fp16", "int8"]),
-    help="fp32, fp16: fused, for a GPU. int8: for CPUs.  [default: as the encoder is]",
-)
-@click.option("--log", type=click.Path(exists=True, path_type=Path), help="Count here what goes together.")
-@log_format_option
-@click.option("--name", default="zero-shot", show_default=True, help="Begins the model's name; a-z, 0-9 and '-'.")
-@click.option("--licence", default="", help="Of the encoder, where its package does not say.")
-def model_init(
-    encoder: str,
-    out: Path | None,
-    tokenizer: str | None,
-    pooling: Literal["mean", "cls"] | None,
-    precision: Literal["fp32", "fp16", "int8"] | None,
-    log: Path | None,
-    log_format: "Format",
-    name: str,
-    licence: str,
-) -> int:
-    """Make a zero-shot bundle of a pretrained encoder: no training. The same input makes the same bytes."""
-    from model.bundle import DEFAULT_BUNDLE
-    from model.training import zeroshot
-
-    folder = out or DEFAULT_BUNDLE
-    how: Any = {"pooling": pooling, "precision": precision, "licence": licence}
-    made = zeroshot.init(encoder, folder, tokenizer, log, log_format, name, **how)
-    click.echo(f"{made.model} in {folder}")
-    return Exit.DONE
-
-
 @firstclick.command(short_help="Watch a real shop's lists change with every event.")
 @click.option("--seconds", type=click.FloatRange(min=1), help="End by itself after so long.  [default: at Ctrl-C]")
 @click.option("--plain", is_flag=True, help="Lines instead of a screen; the last is one JSON object.")
@@ -302,8 +262,10 @@ def worker(toml: Path | None, **given: Any) -> int:
     return run(settings)
 
 
+firstclick.add_command(model)
 firstclick.add_command(evaluate)
 firstclick.add_command(train)
+firstclick.add_command(export)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -66,7 +66,7 @@ def towers_watched(tensorboard: Path | None = None, *, show: bool = True) -> "It
     from model.training.fit import Step as TowerStep
     from model.training.train import Watch
 
-    console = Console(stderr=True, quiet=not show)
+    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     writer: Any = None
     if tensorboard is not None:

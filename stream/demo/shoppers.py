@@ -66,12 +66,11 @@ def acts(purchases: Sequence[Purchase], titles: Mapping[str, str]) -> Iterator[A
         yield _bought(purchase, titles[purchase.item_id])
 
 
-def _bought(purchase: Purchase, title: str) -> Act:
-    user_id = user_of(purchase.household)
-    event_id = f"{purchase.basket}-{purchase.item_id}"
-    event = {
-        "event_id": event_id,
-        "user_id": user_id,
+def event_of(purchase: Purchase) -> dict[str, Any]:
+    """The purchase as an event of the contract."""
+    return {
+        "event_id": f"{purchase.basket}-{purchase.item_id}",
+        "user_id": user_of(purchase.household),
         "kind": "purchase",
         "item_id": purchase.item_id,
         "at": purchase.at_ms,
@@ -79,7 +78,11 @@ def _bought(purchase: Purchase, title: str) -> Act:
         "price": purchase.price,
         "session_id": purchase.basket,
     }
-    return Act(user_id, event_id, event, f"bought {title}", f"you bought {title}")
+
+
+def _bought(purchase: Purchase, title: str) -> Act:
+    event = event_of(purchase)
+    return Act(event["user_id"], event["event_id"], event, f"bought {title}", f"you bought {title}")
 
 
 def _typed(fields: Mapping[str, Any], at_ms: int) -> Act:

@@ -1,0 +1,89 @@
+"""A bundle's encoder and its trained part, taken apart and put together: kept beside code, or in another precision.
+
+Knows nothing of training. Towers fit the text vectors that they have learned from and no others: another encoder,
+tokenizer or rendering is refused.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+
+from model.bundle import COOCCURRENCE, ENCODER, INTEREST, ITEMS, ITEMS_GRAPH, SCORER, TOKENIZER, Bundle, BundleError
+from model.training.encoders import Found, Precision
+from model.training.folder import becoming, describe
+from model.training.quantise import Parity, convert
+
+PARTS = (ITEMS_GRAPH, ITEMS, INTEREST, SCORER, COOCCURRENCE)
+TOWERS = "towers.json"
+
+
+def take(bundle: Bundle, out: Path) -> None:
+    """Writes the bundle's trained part to the folder `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in PARTS:
+        path = bundle.file(name)
+        if path is not None:
+            shutil.copyfile(path, out / name)
+    told = bundle.manifest.model_dump(exclude={"files", "fingerprint", "format"})
+    saved = orjson.dumps({"space": bundle.space, **told}, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+    (out / TOWERS).write_bytes(saved + b"\n")
+
+
+def graft(base: Bundle, towers: Path, out: Path) -> Bundle:
+    """A bundle in `out` of the base's encoder and these towers.
+
+    Raises:
+        BundleError: the towers are of another space, or not there.
+        FileExistsError: `out` is there and is no bundle.
+    """
+    try:
+        told = orjson.loads((towers / TOWERS).read_bytes())
+        space = told.pop("space")
+    except (OSError, ValueError, KeyError) as error:
+        raise BundleError(
+            f"{towers} holds no towers: {error}", "name a folder that `model take` has written"
+        ) from error
+    if space != base.space:
+        raise BundleError(
+            f"{towers} has learned from text vectors of the space {space}, {base.path} makes those of {base.space}",
+            "train them anew with `firstclick train`",
+        )
+    with becoming(out) as made:
+        for name in (ENCODER, TOKENIZER):
+            shutil.copyfile(base.path / name, made / name)
+        for name in PARTS:
+            if (towers / name).is_file():
+                shutil.copyfile(towers / name, made / name)
+        describe(made, **told)
+    return Bundle.load(out)
+
+
+def at_precision(bundle: Bundle, precision: Precision, out: Path, texts: Sequence[str] | None = None) -> Parity:
+    """The bundle with its encoder in another precision, written to `out`; how near its vectors are.
+
+    Args:
+        bundle: whose encoder is fp32.
+        precision: wanted.
+        out: the new bundle's folder.
+        texts: real ones to compare on, 100 or more; None: the built-in ones.
+
+    Raises:
+        EncoderError: the vectors drift too far, or the encoder cannot be converted.
+        FileExistsError: `out` is there and is no bundle.
+    """
+    manifest = bundle.manifest
+    graph, tokenizer = ((bundle.path / name).read_bytes() for name in (ENCODER, TOKENIZER))
+    found = Found(graph, tokenizer, manifest.output, manifest.text_dim, manifest.pooling, manifest.licence)
+    converted, parity = convert(found, precision, texts)
+    with becoming(out) as made:
+        (made / ENCODER).write_bytes(converted.graph)
+        (made / TOKENIZER).write_bytes(converted.tokenizer)
+        for name in PARTS:
+            path = bundle.file(name)
+            if path is not None:
+                shutil.copyfile(path, made / name)
+        told = manifest.model_dump(exclude={"files", "fingerprint", "format", "output"})
+        describe(made, **told, output=converted.output)
+    return parity

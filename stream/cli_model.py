@@ -1,0 +1,111 @@
+"""Beside the line: the commands that make and change model bundles.
+
+Knows nothing of how anything is done, as cli.py does not. `init` of an ONNX encoder needs no torch.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from stream.errors import Exit
+from stream.options import log_format_option
+
+if TYPE_CHECKING:
+    from model.training.logs.forms import Format
+
+BUNDLE = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.group()
+def model() -> None:
+    """Make model bundles."""
+
+
+@model.command("init")
+@click.option("--encoder", required=True, help="A folder, an installed package, or a name of the Hugging Face hub.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the bundle.  [default: where the worker looks]")
+@click.option("--tokenizer", help="A tokenizer.json or a folder with one, where the encoder brings none.")
+@click.option("--pooling", type=click.Choice(["mean", "cls"]), help="[default: as the encoder says, or mean]")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    help="fp32, fp16: fused, for a GPU. int8: for CPUs.  [default: as the encoder is]",
+)
+@click.option("--log", type=click.Path(exists=True, path_type=Path), help="Count here what goes together.")
+@log_format_option
+@click.option("--name", default="zero-shot", show_default=True, help="Begins the model's name; a-z, 0-9 and '-'.")
+@click.option("--licence", default="", help="Of the encoder, where its package does not say.")
+def model_init(
+    encoder: str,
+    out: Path | None,
+    tokenizer: str | None,
+    pooling: Literal["mean", "cls"] | None,
+    precision: Literal["fp32", "fp16", "int8"] | None,
+    log: Path | None,
+    log_format: "Format",
+    name: str,
+    licence: str,
+) -> int:
+    """Make a zero-shot bundle of a pretrained encoder: no training. The same input makes the same bytes."""
+    from model.bundle import DEFAULT_BUNDLE
+    from model.training import zeroshot
+
+    folder = out or DEFAULT_BUNDLE
+    how: Any = {"pooling": pooling, "precision": precision, "licence": licence}
+    made = zeroshot.init(encoder, folder, tokenizer, log, log_format, name, **how)
+    click.echo(f"{made.model} in {folder}")
+    return Exit.DONE
+
+
+@model.command("take")
+@click.argument("bundle", type=BUNDLE)
+@click.argument("towers", type=click.Path(path_type=Path))
+def model_take(bundle: Path, towers: Path) -> int:
+    """Write the trained part of BUNDLE, all but its encoder, to the folder TOWERS: megabytes, to keep beside code."""
+    from model.bundle import Bundle
+    from model.training import grafting
+
+    grafting.take(Bundle.load(bundle), towers)
+    return Exit.DONE
+
+
+@model.command("graft")
+@click.argument("towers", type=BUNDLE)
+@click.option("--bundle", type=BUNDLE, help="Whose encoder.  [default: the ready zero-shot bundle]")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the bundle.")
+def model_graft(towers: Path, bundle: Path | None, out: Path) -> int:
+    """Put TOWERS that `take` has written on an encoder again: the very one that they have learned from."""
+    from model.bundle import DEFAULT_BUNDLE, Bundle
+    from model.training import grafting
+
+    made = grafting.graft(Bundle.load(bundle or DEFAULT_BUNDLE), towers, out)
+    click.echo(f"{made.model} in {out}")
+    return Exit.DONE
+
+
+@click.command(short_help="A bundle in another precision.")
+@click.argument("bundle", type=BUNDLE)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the new bundle.")
+@click.option(
+    "--precision",
+    required=True,
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    help="fp32, fp16: fused, for a GPU. int8: per channel and token, for CPUs.",
+)
+@click.option("--texts", type=click.File(encoding="utf-8"), help="Real texts to compare on, one a line.")
+def export(bundle: Path, out: Path, precision: Literal["fp32", "fp16", "int8"], texts: Any) -> int:
+    """Write BUNDLE, whose encoder is fp32, in another precision; refuse one whose vectors drift.
+
+    The last line on stdout is one JSON object: cosines to the vectors before, and the share of ten neighbours kept.
+    What it costs in recall, `firstclick evaluate` tells of both bundles.
+    """
+    import orjson
+
+    from model.bundle import Bundle
+    from model.training import grafting
+
+    lines = [line.strip() for line in texts if line.strip()] if texts else None
+    parity = grafting.at_precision(Bundle.load(bundle), precision, out, lines)
+    click.echo(orjson.dumps({"model": Bundle.load(out).model, **parity._asdict()}).decode())
+    return Exit.DONE
