@@ -23,9 +23,7 @@ from stream.options import LOG_FORMATS
 @click.option(
     "--split", "how", type=click.Choice(["leave-one-out", "time"]), default="leave-one-out", show_default=True
 )
-@click.option(
-    "--refit/--no-refit", default=True, show_default=True, help="Learn again, with validation's rows."
-)
+@click.option("--refit/--no-refit", default=True, show_default=True, help="Learn again, with validation's rows.")
 @click.option("--epochs", default=5, show_default=True, type=click.IntRange(1), help="At most.")
 @click.option(
     "--dim", default=256, show_default=True, type=click.IntRange(8), help="Of a vector; at most the encoder's."
@@ -34,9 +32,7 @@ from stream.options import LOG_FORMATS
 @click.option("--seed", default=0, show_default=True, help="The same seed on the same machine learns the same.")
 @click.option("--checkpoints", type=FOLDER, help="Kept after each epoch, and resumed from.  [default: none]")
 @click.option("--tensorboard", type=FOLDER, help="Losses, validation and the items' vectors.  [default: none]")
-@click.option(
-    "--hide", default=0.0, type=click.FloatRange(0, 0.9), help="Hide this share of the items."
-)
+@click.option("--hide", default=0.0, type=click.FloatRange(0, 0.9), help="Hide this share of the items.")
 @click.option("--hide-seed", default=0, show_default=True, help="Which items are hidden.")
 @click.option("--shuffle-ties", is_flag=True, help="Shuffle each user's same-day events before learning.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
@@ -52,12 +48,14 @@ def train(out: Path, bundle: Path | None, **given: Any) -> int:
     import torch
 
     from model.bundle import DEFAULT_BUNDLE, Bundle
+    from model.training import together
     from model.training.fit import FitSettings
     from model.training.hidden import hide_items
     from model.training.train import TrainSettings, train
     from model.training.watching import towers_watched
 
     torch.set_num_threads(given["threads"])
+    given["device"] = together.join(given["device"])
     log, split = read_log_and_split(given["log_format"], given)
     hidden = None
     if given["hide"]:
@@ -72,7 +70,7 @@ def train(out: Path, bundle: Path | None, **given: Any) -> int:
     about = {"log": [path.name for path in given["logs"]], "format": given["log_format"], "events": len(log)}
     about |= {"split": given["how"], "hide": given["hide"], "shuffle_ties": given["shuffle_ties"]}
     try:
-        with towers_watched(given["tensorboard"], show=not given["no_bar"]) as watch:
+        with towers_watched(given["tensorboard"], show=not given["no_bar"] and together.rank() == 0) as watch:
             made = train(
                 log,
                 split,
@@ -86,6 +84,10 @@ def train(out: Path, bundle: Path | None, **given: Any) -> int:
             )
     except ValueError as error:
         raise WrongUsage(str(error), "give a longer log, or other options") from error
+    finally:
+        together.leave()
+    if made is None:  # One of several processes, and not the first.
+        return Exit.DONE
     told = {"model": made.bundle.model, "epochs": made.fitted.epochs, **made.worth._asdict(), **made.parity._asdict()}
     click.echo(orjson.dumps(told).decode())
     return Exit.DONE

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.session import Floats
+from model.training import together
 from model.training.answers import ndcg_at_10
 from model.training.baselines.protocol import Asked
 from model.training.examples import Mask
@@ -144,18 +145,18 @@ def fit(
     if folder is not None and (folder / PROGRESS).exists():
         first, best_state, best, waited = run.resume(folder)
     for number in range(first, until or settings.epochs):
+        if waited >= settings.patience:
+            break
         loss = run.epoch(number, watch.on_step)
-        ndcg = ndcg_at_10(Scoring(towers, valid[1], run.cast), valid[0]) if valid is not None else math.nan
+        ndcg = ndcg_at_10(Scoring(towers, valid[1]), valid[0]) if valid is not None else math.nan
         better = valid is None or ndcg > best.ndcg
         waited = 0 if better else waited + 1
         if better:
             best = Fitted(towers, number + 1, ndcg)
             best_state = {name: told.detach().clone() for name, told in towers.state_dict().items()}
         watch.on_epoch(Epoch(number + 1, loss, ndcg, better))
-        if folder is not None:
+        if folder is not None and together.rank() == 0:
             run.save(folder, number + 1, best_state, best, waited)
-        if waited >= settings.patience:
-            break
     if best_state is not None:
         towers.load_state_dict(best_state)
     return best._replace(towers=towers.eval())
@@ -164,22 +165,24 @@ def fit(
 class Scoring:
     """Towers in training, asked as a baseline is: by place in the requests."""
 
-    def __init__(self, towers: Towers, lessons: Lessons, cast: Callable[[], Any]) -> None:
-        self._towers, self._cast = towers, cast
+    def __init__(self, towers: Towers, lessons: Lessons) -> None:
+        self._towers = towers.eval()
         self._items = torch.tensor(lessons.items.astype(np.int64))
         self._strengths = torch.tensor(lessons.strengths)
         self._next = 0
+        with torch.inference_mode():
+            candidates, self._contexts = towers.items()
+            self._candidates = functional.normalize(candidates, dim=1)
 
     def scores(self, asked: Asked) -> Floats:
         """(B, I) of the next B requests: batches come in order."""
         part = slice(self._next, self._next + len(asked.targets))
         self._next = part.stop
-        self._towers.eval()
-        device = self._towers.own.device
+        device = self._contexts.device
         with torch.inference_mode():
-            candidates, contexts = self._towers.items()
-            interests = self._towers.interests(self._items[part].to(device), self._strengths[part].to(device), contexts)
-            found: Floats = self._towers.scores(interests, candidates).float().cpu().numpy()
+            items, strengths = self._items[part].to(device), self._strengths[part].to(device)
+            interests = self._towers.interests(items, strengths, self._contexts)
+            found: Floats = (interests @ self._candidates.T).float().cpu().numpy()
         return found
 
 
@@ -225,6 +228,7 @@ class _Run:
             loss = self._loss(places)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
+            together.average_gradients(self.towers.parameters())
             nn.utils.clip_grad_norm_(self.towers.parameters(), CLIPPED)
             self.optimizer.step()
             losses += loss.detach()
@@ -233,10 +237,11 @@ class _Run:
 
     def _batches(self, number: int) -> Iterator[Tensor]:
         """Places of each step's examples. An epoch has its own seed: a resumed training shuffles as it would have."""
-        torch.manual_seed(self.settings.seed * 1_000_003 + number)
-        order = torch.randperm(len(self.targets))
+        seed = self.settings.seed * 1_000_003 + number
+        order = torch.randperm(len(self.targets), generator=torch.Generator().manual_seed(seed))
+        torch.manual_seed(seed * together.size() + together.rank())
         for step in range(self.steps):
-            yield order[step * self.batch : (step + 1) * self.batch]
+            yield together.share(order[step * self.batch : (step + 1) * self.batch])
 
     def _loss(self, places: Tensor) -> Tensor:
         items, targets = self.items[places], self.targets[places]

@@ -13,6 +13,7 @@ import numpy as np
 from model.bundle import Bundle
 from model.encoder import Encoder
 from model.session import Floats
+from model.training import together
 from model.training.baselines.protocol import Asked, asked
 from model.training.calibrate import Worth, calibrate
 from model.training.examples import Mask, replay
@@ -79,8 +80,8 @@ def train(
     about: dict[str, Any] | None = None,
     hidden: Mask | None = None,
     watch: Watch = Watch(),
-) -> Trained:
-    """Trains a bundle with the encoder of another.
+) -> Trained | None:
+    """Trains a bundle with the encoder of another; None in all processes of several but the first, which writes it.
 
     Args:
         log: events and items.
@@ -115,7 +116,8 @@ def train(
     watch.say("choosing what co-occurrence, what sells and new items are worth")
     counted = count(log, settings.counting, rows)
     learned = learned_of(fitted.towers)
-    worth = calibrate(log, learned, counted, valid, put, known) if len(put.targets) else NOTHING
+    chief = together.rank() == 0
+    worth = calibrate(log, learned, counted, valid, put, known) if len(put.targets) and chief else NOTHING
     if settings.refit and len(put.targets):
         rows = rows | (_rows(log, split.valid) & (True if hidden is None else not_hidden(log, hidden)))
         known, learning = known_items(log, rows), _lessons(log, rows, base, strengths)
@@ -131,6 +133,8 @@ def train(
         "valid_ndcg@10": {"towers": fitted.ndcg, **worth.steps},
         "encoder": base.model,
     }
+    if not chief:
+        return None
     bundle = export(base, out, settings.name, log.items.ids, known, learned, worth, counted, _plain(told))
     same = parity(bundle, fitted.towers, log.items.ids, known, learning)
     shown = np.flatnonzero(known)[:SHOWN]

@@ -15,11 +15,15 @@ ITEMS, DIM = 40, 16
 SETTINGS = FitSettings(dim=DIM, epochs=6, batch=64, learning_rate=2e-2, dropout=0.1, bf16=False)
 
 
-@pytest.fixture(scope="module")
-def texts() -> np.ndarray:  # type: ignore[type-arg]
+def random_texts() -> np.ndarray:  # type: ignore[type-arg]
     """Of no use: random directions, so that only what is learned can help."""
     told = np.random.default_rng(0).normal(size=(ITEMS, DIM))
     return (told / np.linalg.norm(told, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def texts() -> np.ndarray:  # type: ignore[type-arg]
+    return random_texts()
 
 
 def chain(size: int, seed: int) -> Lessons:

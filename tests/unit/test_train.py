@@ -58,7 +58,13 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="module")
 def made(log: Log, base: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return train(log, leave_one_out(log), base, tmp_path_factory.mktemp("trained") / "bundle", SETTINGS)
+    return learn(log, leave_one_out(log), base, tmp_path_factory.mktemp("trained") / "bundle", SETTINGS)
+
+
+def learn(*told: Any, **more: Any) -> Trained:
+    found = train(*told, **more)
+    assert found is not None
+    return found
 
 
 def recommender(bundle: Bundle, titles: list[str]) -> Recommender:
@@ -91,7 +97,7 @@ def test_a_new_towers_catalogue_is_the_old_encoders(made: Trained, base: Bundle)
 
 def test_a_product_that_nobody_has_touched_is_found_by_its_title(log: Log, base: Bundle, tmp_path: Path) -> None:
     split, hidden = hide_items(log, leave_one_out(log), 0.1, seed=3)
-    found = train(log, split, base, tmp_path / "bundle", SETTINGS, hidden=hidden)
+    found = learn(log, split, base, tmp_path / "bundle", SETTINGS, hidden=hidden)
     new = {log.items.ids[number] for number in np.flatnonzero(hidden)}
     serving = recommender(found.bundle, TITLES)
     (advice,) = serving.recommend([window(line("search", text="boots"))])
@@ -109,7 +115,7 @@ def test_test_events_are_not_read(log: Log, base: Bundle, made: Trained, tmp_pat
     place = np.full(len(log), -1)
     place[rows] = np.arange(len(rows))
     less = split._replace(train=split.train[rows], valid=place[split.valid], test=np.zeros(0, np.int64))
-    same = train(kept, less, base, tmp_path / "bundle", SETTINGS)
+    same = learn(kept, less, base, tmp_path / "bundle", SETTINGS)
     for name in ("items.npz", "cooccurrence.npz", "interest.onnx", "items.onnx"):
         assert same.bundle.manifest.files[name] == made.bundle.manifest.files[name], name
 
@@ -132,7 +138,7 @@ def test_a_drifting_bundle_is_refused(log: Log, made: Trained) -> None:
 def test_without_two_touches_there_is_nothing_to_learn(base: Bundle, tmp_path: Path) -> None:
     lonely = log_of([{"user_id": "u", "kind": Kind.CLICK, "item_id": "red boots", "at": MIDNIGHT}])
     with pytest.raises(ValueError, match="nothing to learn"):
-        train(lonely, leave_one_out(lonely), base, tmp_path / "bundle", SETTINGS)
+        learn(lonely, leave_one_out(lonely), base, tmp_path / "bundle", SETTINGS)
     assert not (tmp_path / "bundle").exists()
 
 

@@ -1,0 +1,53 @@
+"""Several processes that train one network, each on its share of every batch: `torchrun … -m stream.cli train …`.
+
+Knows nothing of the network. All begin with one seed and take the mean of their gradients at each step (data
+parallelism: Li et al. 2020, PyTorch Distributed, section 3), so all hold the same weights; the first one writes.
+"""
+
+import os
+from collections.abc import Iterable
+
+import torch
+from torch import distributed
+from torch.nn import Parameter
+
+
+def join(device: str) -> str:
+    """Joins the processes that torchrun has started, if it has; the device of this one."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or distributed.is_initialized():
+        return device
+    on_gpu = device.startswith("cuda")
+    distributed.init_process_group("nccl" if on_gpu else "gloo")
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if on_gpu else device
+
+
+def leave() -> None:
+    """Leaves them again."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def rank() -> int:
+    """This process's number; 0 writes."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def size() -> int:
+    """How many there are."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def share(places: torch.Tensor) -> torch.Tensor:
+    """This process's part of a batch; all parts are of one size, so that the mean of their means is the whole's."""
+    whole = len(places) // size() * size()
+    return places[rank() : whole : size()] if whole else places
+
+
+def average_gradients(parameters: Iterable[Parameter]) -> None:
+    """Makes every process's gradients the mean of all."""
+    if size() == 1:
+        return
+    for parameter in parameters:
+        if parameter.grad is not None:
+            distributed.all_reduce(parameter.grad)
+            parameter.grad /= size()

@@ -1,0 +1,33 @@
+"""Two processes learn what one does."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.training import together
+from tests.one_of_several import learned
+
+
+@pytest.mark.timeout(240)
+def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    told = subprocess.run(
+        [*torchrun, "-m", "tests.one_of_several", str(tmp_path / "own.npy")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert told.returncode == 0, told.stderr
+    assert np.load(tmp_path / "own.npy") == pytest.approx(learned(), abs=1e-4)
+
+
+def test_alone_a_process_is_the_first_and_has_the_whole_batch() -> None:
+    assert (together.rank(), together.size()) == (0, 1)
+    assert together.join("cuda:1") == "cuda:1"
+    assert together.share(torch.arange(5)).tolist() == [0, 1, 2, 3, 4]
