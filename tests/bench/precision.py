@@ -14,6 +14,7 @@ import platform
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -28,6 +29,16 @@ PLACES = 10
 TIMED = 2_000  # Titles; each precision takes 3 to 10 s with so many.
 USERS = 512  # At once: 512 x 12,101 scores are 25 MB.
 ALONE = 50
+
+
+class History(NamedTuple):
+    """What a user had, and what came next."""
+
+    had: list[int]
+    """Items, oldest first."""
+    target: int
+    tied: bool
+    """The target's day is that of the item before it: such ties stand in ASIN order, which leaks."""
 
 
 def main() -> None:
@@ -47,9 +58,7 @@ def main() -> None:
     print(json.dumps(bench | told | {"machine": platform.processor() or platform.machine()}))
 
 
-def _measured(
-    found: Found, texts: list[str], reached: Floats, own: Floats, users: list[tuple[list[int], int]]
-) -> dict[str, float]:
+def _measured(found: Found, texts: list[str], reached: Floats, own: Floats, users: list[History]) -> dict[str, float]:
     steps = np.linspace(0, len(texts) - 1, ALONE).astype(int)
     with serving(found) as encoder:
         encoder.vectors(["warm"])
@@ -73,17 +82,17 @@ def _measured(
     }
 
 
-def recall(unit: Floats, histories: list[tuple[list[int], int]]) -> Floats:
+def recall(unit: Floats, histories: list[History]) -> Floats:
     """(users, 2) whether the target is among the first PLACES, and 1 / log2(1 + its place) if so."""
     rows = []
     for start in range(0, len(histories), USERS):
         part = histories[start : start + USERS]
         interests = np.zeros((len(part), unit.shape[1]), np.float32)
-        for row, (had, _) in enumerate(part):
+        for row, (had, _, _) in enumerate(part):
             for age, item in enumerate(reversed(had)):
                 interests[row] += 0.5**age * unit[item]
         scores = interests @ unit.T
-        for row, (had, target) in enumerate(part):
+        for row, (had, target, _) in enumerate(part):
             mark = scores[row, target]
             scores[row, had] = -np.inf
             place = max(1, int((scores[row] >= mark).sum()))
@@ -102,18 +111,23 @@ def titles(data: Path) -> tuple[list[str], list[str]]:
     return [row["item_id"] for row in rows], texts
 
 
-def histories(data: Path, numbers: dict[str, int], split: str) -> list[tuple[list[int], int]]:
-    """(items before the target, oldest first; the target) of each user."""
-    touched: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+def histories(data: Path, numbers: dict[str, int], split: str) -> list[History]:
+    """Each user's history up to the target in `split`."""
+    touched: defaultdict[str, list[tuple[int, int, int]]] = defaultdict(list)
     targets = {}
     with gzip.open(data / "events.jsonl.gz") as file:
         for line in file:
             row = orjson.loads(line)
+            touch = row["seq"], row["timestamp"], numbers[row["item_id"]]
             if row["split"] == split:
-                targets[row["user_id"]] = numbers[row["item_id"]]
+                targets[row["user_id"]] = touch
             elif row["split"] == "train" or split == "test":
-                touched[row["user_id"]].append((row["seq"], numbers[row["item_id"]]))
-    return [([item for _, item in sorted(touched[user])], target) for user, target in targets.items()]
+                touched[row["user_id"]].append(touch)
+    before = {user: sorted(touched[user]) for user in targets}
+    return [
+        History([item for _, _, item in before[user]], target, before[user][-1][1] == at)
+        for user, (_, at, target) in targets.items()
+    ]
 
 
 def _options() -> argparse.Namespace:
