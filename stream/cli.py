@@ -16,7 +16,7 @@ import click
 
 from stream.cli_model import export, model
 from stream.cli_offline import evaluate
-from stream.cli_train import train
+from stream.cli_train import train, tune
 from stream.errors import Exit, Unreachable, WrongUsage, exit_code, one_line
 from stream.options import LOG_FORMATS, ClientProperties, Moment, SettingsCommand, kafka_options
 
@@ -265,6 +265,7 @@ def worker(toml: Path | None, **given: Any) -> int:
 firstclick.add_command(model)
 firstclick.add_command(evaluate)
 firstclick.add_command(train)
+firstclick.add_command(tune)
 firstclick.add_command(export)
 
 

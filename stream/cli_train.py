@@ -1,8 +1,9 @@
-"""Beside the line: `firstclick train`. Needs the extra `[train]`, when it runs and not before.
+"""Beside the line: `firstclick train` and `tune`. Need the extra `[train]`, when they run and not before.
 
 Knows nothing of how anything is done, as cli.py does not.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +13,59 @@ from stream.cli_offline import FOLDER, read_log_and_split
 from stream.errors import Exit, WrongUsage
 from stream.options import LOG_FORMATS
 
+SETTINGS = ("dim", "epochs", "batch", "learning_rate", "dropout", "text_scale", "negatives", "cut", "patience")
+"""Names that --set takes; see `model.training.fit.FitSettings`."""
+
+Command = Callable[..., int]
+
+
+def log_options(command: Command) -> Command:
+    """What to learn from, the same in all commands that learn."""
+    for option in reversed(
+        [
+            click.option("--log", "logs", multiple=True, required=True, type=FOLDER, help="Events; may be repeated."),
+            click.option("--items", multiple=True, type=FOLDER, help="Files of items, where the log brings none."),
+            click.option(
+                "--format", "log_format", type=click.Choice(LOG_FORMATS), default="firstclick", show_default=True
+            ),
+            click.option(
+                "--split",
+                "how",
+                type=click.Choice(["leave-one-out", "time"]),
+                default="leave-one-out",
+                show_default=True,
+            ),
+            click.option("--shuffle-ties", is_flag=True, help="Shuffle each user's same-day events before learning."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def computing_options(command: Command) -> Command:
+    """How to compute, the same in all commands that learn."""
+    for option in (
+        click.option("--threads", default=2, show_default=True, type=click.IntRange(1), help="Cores."),
+        click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N."),
+        click.option("--seed", default=0, show_default=True, help="The same seed on the same machine learns the same."),
+    ):
+        command = option(command)
+    return command
+
 
 @click.command(short_help="Learn from a log, and make a bundle of it.")
-@click.option("--log", "logs", multiple=True, required=True, type=FOLDER, help="Events; may be repeated.")
-@click.option("--items", multiple=True, type=FOLDER, help="Files of items, where the log brings none.")
-@click.option("--format", "log_format", type=click.Choice(LOG_FORMATS), default="firstclick", show_default=True)
+@log_options
 @click.option("--out", type=FOLDER, required=True, help="Folder of the bundle. It appears whole or not at all.")
 @click.option("--bundle", type=FOLDER, help="Whose encoder and windows.  [default: the ready zero-shot bundle]")
 @click.option("--name", default="trained", show_default=True, help="Begins the model's name; a-z, 0-9 and '-'.")
-@click.option(
-    "--split", "how", type=click.Choice(["leave-one-out", "time"]), default="leave-one-out", show_default=True
-)
 @click.option("--refit/--no-refit", default=True, show_default=True, help="Learn again, with validation's rows.")
-@click.option("--epochs", default=5, show_default=True, type=click.IntRange(1), help="At most.")
-@click.option(
-    "--dim", default=256, show_default=True, type=click.IntRange(8), help="Of a vector; at most the encoder's."
-)
-@click.option("--batch", default=0, type=click.IntRange(0), help="Windows of a step.  [default: by the log's size]")
-@click.option("--seed", default=0, show_default=True, help="The same seed on the same machine learns the same.")
+@click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help=f"Of {', '.join(SETTINGS)}.")
 @click.option("--checkpoints", type=FOLDER, help="Kept after each epoch, and resumed from.  [default: none]")
 @click.option("--tensorboard", type=FOLDER, help="Losses, validation and the items' vectors.  [default: none]")
 @click.option("--hide", default=0.0, type=click.FloatRange(0, 0.9), help="Hide this share of the items.")
 @click.option("--hide-seed", default=0, show_default=True, help="Which items are hidden.")
-@click.option("--shuffle-ties", is_flag=True, help="Shuffle each user's same-day events before learning.")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
-@click.option("--threads", default=2, show_default=True, type=click.IntRange(1), help="Cores.")
 @click.option("--no-bar", is_flag=True, help="No progress bar.")
+@computing_options
 def train(out: Path, bundle: Path | None, **given: Any) -> int:
     """Learn item and interest towers from a log, choose on validation, and make a bundle that a worker loads.
 
@@ -60,9 +88,8 @@ def train(out: Path, bundle: Path | None, **given: Any) -> int:
     hidden = None
     if given["hide"]:
         split, hidden = hide_items(log, split, given["hide"], given["hide_seed"])
-    names = ("epochs", "dim", "batch", "seed", "device")
     settings = TrainSettings(
-        FitSettings(**{name: given[name] for name in names}),
+        _changed(FitSettings(seed=given["seed"], device=given["device"]), given["changes"]),
         refit=given["refit"],
         name=given["name"],
         threads=given["threads"],
@@ -90,4 +117,56 @@ def train(out: Path, bundle: Path | None, **given: Any) -> int:
         return Exit.DONE
     told = {"model": made.bundle.model, "epochs": made.fitted.epochs, **made.worth._asdict(), **made.parity._asdict()}
     click.echo(orjson.dumps(told).decode())
+    return Exit.DONE
+
+
+def _changed(settings: Any, changes: tuple[str, ...]) -> Any:
+    """The settings with each NAME=VALUE of --set."""
+    from dataclasses import replace
+
+    told: dict[str, float | int] = {}
+    for change in changes:
+        name, _, value = change.partition("=")
+        try:
+            told[name] = type(getattr(settings, name))(value) if name in SETTINGS else int("none")
+        except ValueError:
+            raise WrongUsage(f"--set {change}", f"give NAME=NUMBER, of {', '.join(SETTINGS)}") from None
+    return replace(settings, **told)
+
+
+@click.command(short_help="Search the settings that suit a log.")
+@log_options
+@click.option("--bundle", type=FOLDER, help="Whose encoder and windows.  [default: the ready zero-shot bundle]")
+@click.option("--trials", default=20, show_default=True, type=click.IntRange(1), help="In all.")
+@click.option("--storage", type=click.Path(dir_okay=False, path_type=Path), help="A file that remembers the trials.")
+@computing_options
+def tune(bundle: Path | None, trials: int, storage: Path | None, **given: Any) -> int:
+    """Try settings of the towers by Optuna, judged on validation; the defaults are tried first.
+
+    The last line on stdout is one JSON object: the best settings, which `firstclick train --set NAME=VALUE` takes, and
+    their NDCG@10 on validation. Test events are not read.
+    """
+    from dataclasses import asdict
+
+    import orjson
+    import torch
+
+    from model.bundle import DEFAULT_BUNDLE, Bundle
+    from model.training.course import Course
+    from model.training.fit import FitSettings, FitWatch, fit
+    from model.training.tune import search
+
+    torch.set_num_threads(given["threads"])
+    log, split = read_log_and_split(given["log_format"], given)
+    base = Bundle.load(bundle or DEFAULT_BUNDLE)
+    course = Course(log, split, base, device=given["device"], threads=given["threads"])
+    learning, known = course.learning(course.rows)
+
+    def score(settings: FitSettings, watch: FitWatch) -> float:
+        return fit(course.texts, learning, known, settings, valid=course.sample, watch=watch).ndcg
+
+    start = FitSettings(seed=given["seed"], device=given["device"])
+    best, ndcg = search(score, start, trials, storage, lambda text: click.echo(text, err=True))
+    changed = {name: value for name, value in asdict(best).items() if value != getattr(FitSettings(), name)}
+    click.echo(orjson.dumps({"set": changed, "valid_ndcg@10": ndcg}).decode())
     return Exit.DONE

@@ -11,25 +11,17 @@ from typing import Any
 import numpy as np
 
 from model.bundle import Bundle
-from model.encoder import Encoder
 from model.session import Floats
 from model.training import together
-from model.training.baselines.protocol import Asked, asked
 from model.training.calibrate import Worth, calibrate
-from model.training.examples import Mask, replay
+from model.training.course import Course
+from model.training.examples import Mask
 from model.training.export import Parity, export, learned_of, parity
 from model.training.fit import FitSettings, Fitted, FitWatch, fit
 from model.training.folder import replaceable
-from model.training.graphs import Weights
-from model.training.hidden import not_hidden
-from model.training.lessons import Lessons, known_items, lessons, strengths_of, training_requests
 from model.training.logs.columns import Log
 from model.training.pairs import Counting, count
 from model.training.splits import Split
-
-SCORES = 100_000_000
-"""Validation scores after each epoch, a few seconds: 8,000 requests over 12,000 items, NDCG@10 then known to .0025."""
-
 
 SHOWN = 5000
 """Items in TensorBoard's projector: more than a browser turns smoothly help nobody."""
@@ -101,31 +93,28 @@ def train(
         FileExistsError: `out` is there and is no bundle.
     """
     replaceable(out)
+    course = Course(log, split, base, hidden, device=settings.fit.device, threads=settings.threads)
     watch.say(f"reading {len(log.items):,} titles")
-    texts = item_texts(log, base, settings.fit.device, settings.threads)
-    strengths = strengths_of(log, Weights())
+    texts = course.texts
     watch.say("replaying windows")
-    rows = split.train
-    known = known_items(log, rows)
-    valid, put = _valid(log, split, base, strengths, known)
-    learning = _lessons(log, rows, base, strengths)
+    learning, known = course.learning(course.rows)
     watch.say(f"learning from {len(learning.targets):,} windows of {known.sum():,} items")
-    first = None if folder is None else folder / "fit"
-    asked_for = _sample(valid, put, SCORES // max(int(known.sum()), 1)) if len(put.targets) else None
-    fitted = fit(texts, learning, known, settings.fit, valid=asked_for, folder=first, watch=watch.fit)
-    watch.say("choosing what co-occurrence, what sells and new items are worth")
-    counted = count(log, settings.counting, rows)
-    learned = learned_of(fitted.towers)
-    chief = together.rank() == 0
-    worth = calibrate(log, learned, counted, valid, put, known) if len(put.targets) and chief else NOTHING
-    if settings.refit and len(put.targets):
-        rows = rows | (_rows(log, split.valid) & (True if hidden is None else not_hidden(log, hidden)))
-        known, learning = known_items(log, rows), _lessons(log, rows, base, strengths)
+    checkpoints = {name: None if folder is None else folder / name for name in ("fit", "refit")}
+    fitted = fit(texts, learning, known, settings.fit, valid=course.sample, folder=checkpoints["fit"], watch=watch.fit)
+    chief, chosen = together.rank() == 0, course.sample is not None
+    counted, learned, worth = count(log, settings.counting, course.rows), learned_of(fitted.towers), NOTHING
+    if chosen and chief:
+        watch.say("choosing what co-occurrence, what sells and new items are worth")
+        worth = calibrate(log, learned, counted, *course.valid, known)
+    if settings.refit and chosen:
+        learning, known = course.learning(course.all_rows)
         watch.say(f"learning once more, from {len(learning.targets):,} windows, validation's among them")
-        again = None if folder is None else folder / "refit"
-        last = fit(texts, learning, known, settings.fit, until=fitted.epochs, folder=again, watch=watch.fit)
-        fitted = replace_towers(fitted, last)
-        counted, learned = count(log, settings.counting, rows), learned_of(fitted.towers)
+        until, again = fitted.epochs, checkpoints["refit"]
+        last = fit(texts, learning, known, settings.fit, until=until, folder=again, watch=watch.fit)
+        fitted = fitted._replace(towers=last.towers)  # What validation said is said of the first.
+        counted, learned = count(log, settings.counting, course.all_rows), learned_of(fitted.towers)
+    if not chief:
+        return None
     told = {
         **(about or {}),
         "settings": {**asdict(settings.fit), "counting": asdict(settings.counting), "refit": settings.refit},
@@ -133,8 +122,6 @@ def train(
         "valid_ndcg@10": {"towers": fitted.ndcg, **worth.steps},
         "encoder": base.model,
     }
-    if not chief:
-        return None
     bundle = export(base, out, settings.name, log.items.ids, known, learned, worth, counted, _plain(told))
     same = parity(bundle, fitted.towers, log.items.ids, known, learning)
     shown = np.flatnonzero(known)[:SHOWN]
@@ -145,43 +132,6 @@ def train(
 
 NOTHING = Worth(0.0, 0.0, 0.0, 0.0, {})
 """Where there is no validation to choose by."""
-
-
-def item_texts(log: Log, base: Bundle, device: str = "cpu", threads: int = 2) -> Floats:
-    """(I, E) vectors of the items' texts, in half precision as the catalogue topic carries them."""
-    encoder = Encoder(base, device, threads, cached=1)
-    found: Floats = encoder.vectors(log.items.texts()).astype(np.float16).astype(np.float32)
-    return found
-
-
-def replace_towers(fitted: Fitted, last: Fitted) -> Fitted:
-    """The towers of the last training, with what validation said of the first."""
-    return fitted._replace(towers=last.towers)
-
-
-def _lessons(log: Log, rows: Mask, base: Bundle, strengths: Floats) -> Lessons:
-    """Every touch of these rows with what stood before it; a user's first touch teaches nothing."""
-    found = lessons(log, training_requests(log, rows, base.lines, base.age_ms), strengths)
-    return found.only(np.flatnonzero((found.items >= 0).any(axis=1)))
-
-
-def _valid(log: Log, split: Split, base: Bundle, strengths: Floats, known: Mask) -> tuple[Asked, Lessons]:
-    """Validation requests of known items whose windows hold something, in order of their rows."""
-    requests = replay(log, split.valid, split.train | _rows(log, split.valid), base.lines, base.age_ms)
-    put = lessons(log, requests, strengths)
-    some = np.flatnonzero((put.items >= 0).any(axis=1) & known[put.targets])
-    return asked(log, requests.only(some)), put.only(some)
-
-
-def _sample(valid: Asked, put: Lessons, most: int) -> tuple[Asked, Lessons]:
-    chosen = np.sort(np.random.default_rng(0).permutation(len(put.targets))[: max(most, 1)])
-    return valid.only(chosen), put.only(chosen)
-
-
-def _rows(log: Log, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Mask:
-    found = np.zeros(len(log), np.bool_)
-    found[rows] = True
-    return found
 
 
 def _plain(told: dict[str, Any]) -> dict[str, Any]:

@@ -154,8 +154,8 @@ def test_the_command_trains_from_files(base: Bundle, tmp_path: Path, capsys: pyt
         str(tmp_path / "events.jsonl"),
         "--items",
         str(tmp_path / "items.jsonl"),
-        "--epochs",
-        "1",
+        "--set",
+        "epochs=1",
     ]
     asked += ["--bundle", str(base.path), "--out", str(tmp_path / "out"), "--tensorboard", str(tmp_path / "board")]
     assert invoke(asked) == 0

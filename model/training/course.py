@@ -1,0 +1,105 @@
+"""Between a log and the training of the towers: what is learned from, and by what it is chosen.
+
+Knows nothing of torch. Test rows are not read.
+"""
+
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from model.bundle import Bundle
+from model.encoder import Encoder
+from model.session import Floats
+from model.training.baselines.protocol import Asked, asked
+from model.training.examples import Mask, replay
+from model.training.graphs import Weights
+from model.training.hidden import not_hidden
+from model.training.lessons import Lessons, known_items, lessons, strengths_of, training_requests
+from model.training.logs.columns import Log
+from model.training.splits import Split
+
+SCORES = 100_000_000
+"""Validation scores after each epoch, a few seconds: 8,000 requests over 12,000 items, NDCG@10 then known to .0025."""
+
+
+class Course:
+    """A log with a split, as a bundle's encoder and windows see it."""
+
+    def __init__(
+        self,
+        log: Log,
+        split: Split,
+        base: Bundle,
+        hidden: Mask | None = None,
+        *,
+        device: str = "cpu",
+        threads: int = 2,
+    ) -> None:
+        """Nothing is computed before it is asked for.
+
+        Args:
+            log: events and items.
+            split: of the log.
+            base: whose encoder and window.
+            hidden: (I,) items of which nothing may be learned; their events are out of the split's train already.
+            device: of the encoder.
+            threads: cores.
+        """
+        self.log, self.base = log, base
+        self._split, self._hidden, self._device, self._threads = split, hidden, device, threads
+
+    @cached_property
+    def texts(self) -> Floats:
+        """(I, E) vectors of the items' texts, in half precision as the catalogue topic carries them."""
+        encoder = Encoder(self.base, self._device, self._threads, cached=1)
+        found: Floats = encoder.vectors(self.log.items.texts()).astype(np.float16).astype(np.float32)
+        return found
+
+    @cached_property
+    def strengths(self) -> Floats:
+        """(X,) of the log's lines."""
+        return strengths_of(self.log, Weights())
+
+    @property
+    def rows(self) -> Mask:
+        """(X,) training's own."""
+        return self._split.train
+
+    @property
+    def all_rows(self) -> Mask:
+        """(X,) training's and validation's."""
+        more = self._rows(self._split.valid)
+        return self.rows | (more if self._hidden is None else more & not_hidden(self.log, self._hidden))
+
+    def learning(self, rows: Mask) -> tuple[Lessons, Mask]:
+        """Every touch of these rows with what stood before it, and (I,) the items touched.
+
+        A user's first touch teaches nothing and is left out.
+        """
+        found = lessons(self.log, training_requests(self.log, rows, self.base.lines, self.base.age_ms), self.strengths)
+        return found.only(np.flatnonzero((found.items >= 0).any(axis=1))), known_items(self.log, rows)
+
+    @cached_property
+    def valid(self) -> tuple[Asked, Lessons]:
+        """Validation requests of items that training sees, whose windows hold something, in order of their rows."""
+        among = self.rows | self._rows(self._split.valid)
+        requests = replay(self.log, self._split.valid, among, self.base.lines, self.base.age_ms)
+        put = lessons(self.log, requests, self.strengths)
+        some = np.flatnonzero((put.items >= 0).any(axis=1) & known_items(self.log, self.rows)[put.targets])
+        return asked(self.log, requests.only(some)), put.only(some)
+
+    @cached_property
+    def sample(self) -> tuple[Asked, Lessons] | None:
+        """Those of them that are asked after each epoch; None where there are none."""
+        valid, put = self.valid
+        if not len(put.targets):
+            return None
+        most = max(SCORES // max(len(self.log.items), 1), 1)
+        chosen = np.sort(np.random.default_rng(0).permutation(len(put.targets))[:most])
+        return valid.only(chosen), put.only(chosen)
+
+    def _rows(self, rows: npt.NDArray[np.int64]) -> Mask:
+        found = np.zeros(len(self.log), np.bool_)
+        found[rows] = True
+        return found

@@ -1,0 +1,79 @@
+"""`firstclick tune`: which settings of the towers suit a shop, by Optuna (Akiba et al. 2019) on validation.
+
+Knows nothing of logs: `search` is given a function that trains with settings and says how good they are.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from model.training.fit import Epoch, FitSettings, FitWatch
+
+TRIALS = 20
+
+
+def search(
+    score: Callable[[FitSettings, FitWatch], float],
+    start: FitSettings,
+    trials: int = TRIALS,
+    storage: Path | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> tuple[FitSettings, float]:
+    """The best settings found, and their NDCG@10 on validation.
+
+    Args:
+        score: trains with the settings, tells the watch each epoch, and gives NDCG@10 on validation.
+        start: tried first, so that what is found is never worse; what is not searched stays as it says.
+        trials: how many in all, those in `storage` included.
+        storage: a file that remembers the trials, so that a search goes on; None: none.
+        say: told of each trial.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(seed=start.seed),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
+        storage=None if storage is None else f"sqlite:///{storage}",
+        study_name="towers",
+        load_if_exists=True,
+    )
+    if not study.trials:
+        study.enqueue_trial({name: getattr(start, name) for name in SPACE})
+
+    def trial_of(trial: optuna.Trial) -> float:
+        settings = replace(start, **{name: suggest(trial, name) for name, suggest in SPACE.items()})
+
+        def pruned(epoch: Epoch) -> None:
+            trial.report(epoch.ndcg, epoch.number)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        return score(settings, FitWatch(on_epoch=pruned))
+
+    def told(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        given_up = trial.state == optuna.trial.TrialState.PRUNED
+        outcome = "given up" if given_up else f"NDCG@10 {trial.value:.4f}"
+        best = f", best {study.best_value:.4f}" if any(each.value is not None for each in study.trials) else ""
+        say(f"trial {trial.number + 1}: {_told(trial.params)}: {outcome}{best}")
+
+    left = max(trials - len([each for each in study.trials if each.state.is_finished()]), 0)
+    study.optimize(trial_of, n_trials=left, callbacks=[told])
+    return replace(start, **study.best_params), study.best_value
+
+
+SPACE: dict[str, Callable[[optuna.Trial, str], Any]] = {
+    "dim": lambda trial, name: trial.suggest_categorical(name, [128, 192, 256, 384]),
+    "epochs": lambda trial, name: trial.suggest_int(name, 3, 10),
+    "learning_rate": lambda trial, name: trial.suggest_float(name, 5e-4, 8e-3, log=True),
+    "dropout": lambda trial, name: trial.suggest_float(name, 0.0, 0.5),
+    "text_scale": lambda trial, name: trial.suggest_float(name, 0.2, 1.0),
+    "cut": lambda trial, name: trial.suggest_float(name, 0.0, 0.5),
+}
+"""Setting -> what is tried."""
+
+
+def _told(params: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value:.3g}" for name, value in params.items())
