@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from model import cooccurrence, item_tower
@@ -131,7 +132,7 @@ def parity(bundle: Bundle, towers: Towers, item_ids: list[str], known: Mask, les
     Raises:
         ExportError: they differ by more than half precision explains.
     """
-    some = lessons.only(np.arange(min(WINDOWS, len(lessons.targets))))
+    some = lessons.only(_comparable(lessons, known)[:WINDOWS])
     seen = np.flatnonzero(known)
     towers = towers.eval().cpu()
     with torch.inference_mode():
@@ -162,6 +163,16 @@ def parity(bundle: Bundle, towers: Towers, item_ids: list[str], known: Mask, les
             f"(at least {SAME:.0%})"
         )
     return found
+
+
+def _comparable(lessons: Lessons, known: Mask) -> npt.NDArray[np.int64]:
+    """Windows of known items alone, in which all speaks for something.
+
+    Other items borrow in the bundle and do not in the network; what is left of opposites has no direction to compare.
+    """
+    there = lessons.items >= 0
+    learned = known[np.where(there, lessons.items, 0)] | ~there
+    return np.flatnonzero((learned & (lessons.strengths >= 0)).all(axis=1))
 
 
 def _interests(bundle: Bundle, contexts: Floats, lessons: Lessons) -> Floats:

@@ -1,0 +1,113 @@
+"""The lists that a worker publishes are those that `firstclick evaluate` judges: same windows, same trained bundle."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from confluent_kafka import Producer
+
+from model.bundle import Bundle
+from model.training.examples import replay
+from model.training.fit import FitSettings
+from model.training.logs.columns import Log
+from model.training.slices import windows
+from model.training.splits import leave_one_out
+from model.training.train import TrainSettings, train
+from stream import topics
+from stream.evaluating import serving
+from tests.brokers import Broker
+from tests.fleet import Fleet, newest
+from tests.logs import log_of
+from tests.shop import COLOURS, THEMES, make_bundle
+
+TITLES = [f"{colour} {word}" for words in THEMES.values() for word in words for colour in COLOURS]
+USERS = 60
+NEVER_MS = 600_000  # The worker's counts stay out: evaluate's are those that training left, and here there are none.
+MINUTE = 60_000
+NOTHING = np.zeros(0, np.int64)
+
+
+def events(now_ms: int) -> Iterator[dict[str, Any]]:
+    """Users with one to eight events of all sorts, and then the one that evaluate asks for."""
+    dice = np.random.default_rng(0)
+    for user in range(USERS):
+        first_ms = now_ms - 10_000_000 + user * MINUTE
+        for step in range(int(dice.integers(1, 9))):
+            kind = str(dice.choice(["click", "browse", "purchase", "review", "search", "cart", "dislike"]))
+            event = {"event_id": f"e-{user}-{step}", "user_id": f"u{user}", "kind": kind, "at": first_ms + step * 1000}
+            if kind == "search":
+                event["query"] = str(dice.choice([word for words in THEMES.values() for word in words]))
+            else:
+                event["item_id"] = str(dice.choice(TITLES))
+            if kind == "review":
+                event |= {"rating": float(dice.integers(1, 6)), "text": "good jam and a red guitar"}
+            if kind == "browse":
+                event["dwell_ms"] = int(dice.integers(500, 30_000))
+            yield event
+        target = {
+            "event_id": f"e-{user}-t",
+            "user_id": f"u{user}",
+            "kind": "click",
+            "item_id": str(dice.choice(TITLES)),
+        }
+        yield {**target, "at": first_ms + MINUTE // 2}
+
+
+@pytest.fixture(scope="module")
+def log() -> Log:
+    return log_of(events(int(time.time() * 1000)), [{"item_id": title, "title": title} for title in TITLES])
+
+
+@pytest.fixture(scope="module")
+def bundle(log: Log, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("trained")
+    settings = TrainSettings(FitSettings(dim=16, epochs=3, learning_rate=2e-2, bf16=False), name="live")
+    made = train(log, leave_one_out(log), make_bundle(folder / "base"), folder / "bundle", settings)
+    assert made is not None
+    return made.bundle
+
+
+def sent_events(log: Log, targets: set[int]) -> Iterator[dict[str, Any]]:
+    """The log's events but for the targets, as a producer would send them."""
+    for row in range(len(log)):
+        if row not in targets:
+            line = log.line(row)
+            told = {"event_id": line.event_id, "user_id": log.users[log.user[row]], "kind": line.kind, "at": line.at_ms}
+            words = {"query": line.text} if line.kind == "search" else {"text": line.text}
+            more = {"item_id": line.item_id, "rating": line.rating, "dwell_ms": line.dwell_ms, **words}
+            yield told | {name: value for name, value in more.items() if value}
+
+
+def test_the_workers_lists_are_those_that_evaluate_judges(
+    broker: Broker, log: Log, bundle: Bundle, tmp_path: Path
+) -> None:
+    last = {int(log.user[row]): row for row in range(len(log))}
+    targets = np.array(sorted(last.values()))
+    requests = replay(log, targets, np.ones(len(log), np.bool_), bundle.lines, bundle.age_ms)
+    (served,), _ = serving([bundle], log, NOTHING, NOTHING)
+    put = windows(log, requests, np.arange(len(targets)))
+    judged = dict(zip(log.user[targets].tolist(), served.recommend(put, None, True), strict=True))
+
+    with closing(Fleet(broker.bootstrap, bundle.path, tmp_path)) as fleet:
+        producer = Producer({"bootstrap.servers": broker.bootstrap, "partitioner": "murmur2_random", "log_level": 0})
+        for title in TITLES:
+            producer.produce(topics.ITEMS, orjson.dumps({"title": title}), title.encode())
+        producer.flush(20)
+        fleet.start("one", counts_every_ms=NEVER_MS, list_items=served.places).await_ready(len(TITLES))
+        for event in sent_events(log, set(targets.tolist())):
+            producer.produce("events", orjson.dumps(event), event["user_id"].encode())
+        producer.flush(20)
+        fleet.await_committed("events")
+        live = newest(fleet.dump(topics.RECOMMENDATIONS))
+    assert len(live) == USERS
+    for user, row in last.items():
+        shown = [(item["item_id"], item["score"]) for item in live[log.users[user]]["items"]]
+        expected = judged[user]
+        assert [item for item, _ in shown] == [item for item, _ in expected], log.line(row)
+        assert [score for _, score in shown] == pytest.approx([score for _, score in expected], abs=2e-6)
+    assert {shown["model"] for shown in live.values()} == {bundle.model}
