@@ -12,7 +12,7 @@ from model.bundle import Bundle
 from model.encoder import Encoder
 from model.session import Floats
 from model.training.baselines.protocol import Asked, asked
-from model.training.examples import Mask, replay
+from model.training.examples import Mask, Requests, replay
 from model.training.graphs import Weights
 from model.training.hidden import not_hidden
 from model.training.lessons import Lessons, known_items, lessons, strengths_of, training_requests
@@ -75,18 +75,21 @@ class Course:
     def learning(self, rows: Mask) -> tuple[Lessons, Mask]:
         """Every touch of these rows with what stood before it, and (I,) the items touched.
 
-        A user's first touch teaches nothing and is left out.
+        A user's first touch teaches nothing, and what a user has already no list shows: both are left out.
         """
-        found = lessons(self.log, training_requests(self.log, rows, self.base.lines, self.base.age_ms), self.strengths)
-        return found.only(np.flatnonzero((found.items >= 0).any(axis=1))), known_items(self.log, rows)
+        requests = training_requests(self.log, rows, self.base.lines, self.base.age_ms)
+        found = lessons(self.log, requests, self.strengths)
+        teaching = (found.items >= 0).any(axis=1) & ~had_already(requests)
+        return found.only(np.flatnonzero(teaching)), known_items(self.log, rows)
 
     @cached_property
     def valid(self) -> tuple[Asked, Lessons]:
-        """Validation requests of items that training sees, whose windows hold something, in order of their rows."""
+        """Validation requests of items that training sees and the user has not, whose windows hold something."""
         among = self.rows | self._rows(self._split.valid)
         requests = replay(self.log, self._split.valid, among, self.base.lines, self.base.age_ms)
         put = lessons(self.log, requests, self.strengths)
-        some = np.flatnonzero((put.items >= 0).any(axis=1) & known_items(self.log, self.rows)[put.targets])
+        known = known_items(self.log, self.rows)[put.targets]
+        some = np.flatnonzero((put.items >= 0).any(axis=1) & known & ~had_already(requests))
         return asked(self.log, requests.only(some)), put.only(some)
 
     @cached_property
@@ -103,3 +106,11 @@ class Course:
         found = np.zeros(len(self.log), np.bool_)
         found[rows] = True
         return found
+
+
+def had_already(requests: Requests) -> Mask:
+    """(Q,) whether the user had the target before: serving masks it."""
+    of = np.repeat(np.arange(len(requests.target)), np.diff(requests.had.indptr))
+    again = requests.had.indices == requests.target[of]
+    found: Mask = np.bincount(of[again], minlength=len(requests.target)) > 0
+    return found
