@@ -2,6 +2,10 @@
 
 Knows nothing of logs, bundles or ONNX: pairs of texts in, a folder out that `encoder_export.export` takes. The same
 encoder, pairs and settings give the same weights, on a CPU to the bit, whether the run was interrupted or not.
+
+MiniLM-L6 on Beauty, LoRA, 15,000 pairs of titles from the train split, 58 steps, 400 s on one core with bf16: Recall@10
+of the next item by titles alone .0566 -> .0722, users without ties .0336 -> .0426, items hidden from the pairs .0462 ->
+.0619 (`tests/bench/tuning.py`).
 """
 
 import hashlib
@@ -42,7 +46,7 @@ class TuningSettings:
     chunk: int = 128
     """Texts through the network at once. More: faster, more memory (128 of 20 tokens, MiniLM: .8 GB). The result is the
     same."""
-    learning_rate: float = 2e-4
+    learning_rate: float = 5e-4
     warmup: float = 0.1
     """Share of the steps until the learning rate is reached; after that it falls to 0, linearly."""
     weight_decay: float = 0.01
@@ -56,7 +60,7 @@ class TuningSettings:
     seed: int = 0
     device: str = "cpu"
     bf16: bool = False
-    """Products in bfloat16: 2 to 6 times as fast on GPUs and on CPUs with AMX or AVX512-BF16."""
+    """Products in bfloat16: twice as fast on a CPU with AVX512-BF16, more on a GPU."""
     checkpoint_steps: int = 100
 
 
