@@ -57,6 +57,22 @@ def computing_options(command: Command) -> Command:
 @log_options
 @click.option("--out", type=FOLDER, required=True, help="Folder of the bundle. It appears whole or not at all.")
 @click.option("--bundle", type=FOLDER, help="Whose encoder and windows.  [default: the ready zero-shot bundle]")
+@click.option("--encoder", type=FOLDER, help="A folder with safetensors: this encoder, tuned on the log, instead.")
+@click.option(
+    "--adapt",
+    type=click.Choice(["lora", "adalora", "full", "frozen"]),
+    default="lora",
+    show_default=True,
+    help="How --encoder is tuned.",
+)
+@click.option("--pairs", default=15_000, show_default=True, type=click.IntRange(1), help="That --encoder learns from.")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    default="int8",
+    show_default=True,
+    help="Of --encoder in the bundle.",
+)
 @click.option("--name", default="trained", show_default=True, help="Begins the model's name; a-z, 0-9 and '-'.")
 @click.option("--refit/--no-refit", default=True, show_default=True, help="Learn again, with validation's rows.")
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help=f"Of {', '.join(SETTINGS)}.")
@@ -98,10 +114,13 @@ def train(out: Path, bundle: Path | None, **given: Any) -> int:
     about |= {"split": given["how"], "hide": given["hide"], "shuffle_ties": given["shuffle_ties"]}
     try:
         with towers_watched(given["tensorboard"], show=not given["no_bar"] and together.rank() == 0) as watch:
+            base = Bundle.load(bundle or DEFAULT_BUNDLE)
+            if given["encoder"] is not None:
+                base = _adapted(log, split, base, out, given)
             made = train(
                 log,
                 split,
-                Bundle.load(bundle or DEFAULT_BUNDLE),
+                base,
                 out,
                 settings,
                 folder=given["checkpoints"],
@@ -118,6 +137,26 @@ def train(out: Path, bundle: Path | None, **given: Any) -> int:
     told = {"model": made.bundle.model, "epochs": made.fitted.epochs, **made.worth._asdict(), **made.parity._asdict()}
     click.echo(orjson.dumps(told).decode())
     return Exit.DONE
+
+
+def _adapted(log: Any, split: Any, base: Any, out: Path, given: dict[str, Any]) -> Any:
+    """A bundle of --encoder, tuned on the log's training rows; it is kept among the checkpoints."""
+    import numpy as np
+    import torch
+
+    from model.training.adapting import adapt, pairs_of
+    from model.training.course import Course
+    from model.training.encoder_tuning import TuningSettings
+    from model.training.fit import has_bf16
+    from model.training.watching import watched
+
+    learning, _ = Course(log, split, base).learning(split.train)
+    pairs = pairs_of(log, np.flatnonzero(split.train), learning, given["pairs"], given["seed"])
+    bf16 = has_bf16(torch.device(given["device"]))
+    settings = TuningSettings(given["adapt"], seed=given["seed"], device=given["device"], bf16=bf16)
+    folder = (given["checkpoints"] or out.parent / f".{out.name}-checkpoints") / "encoder"
+    with watched(given["tensorboard"], bar=not given["no_bar"]) as watch:
+        return adapt(given["encoder"], pairs, folder, settings, given["precision"], given["name"], watch)
 
 
 def _changed(settings: Any, changes: tuple[str, ...]) -> Any:

@@ -1,0 +1,55 @@
+"""What a text encoder learns a shop from: pairs of training rows alone, each once."""
+
+import numpy as np
+import pytest
+
+from model.training.adapting import pairs_of
+from model.training.graphs import Weights
+from model.training.lessons import lessons, strengths_of, training_requests
+from model.training.logs.columns import Log
+from tests.logs import log_of
+from tests.shop import AT, MINUTE
+
+REVIEW = "The soles came off after a week of rain"
+
+
+@pytest.fixture
+def log() -> Log:
+    rows = [
+        {"kind": "click", "item_id": "boots"},
+        {"kind": "purchase", "item_id": "socks"},
+        {"kind": "review", "item_id": "boots", "rating": 2.0, "text": REVIEW},
+        {"kind": "review", "item_id": "socks", "rating": 5.0, "text": "Great!"},
+        {"kind": "click", "item_id": "laces"},
+    ]
+    items = [{"item_id": name, "title": f"The {name}"} for name in ("boots", "socks", "laces")]
+    return log_of(({"user_id": "u", "at": AT + place * MINUTE, **row} for place, row in enumerate(rows)), items)
+
+
+def pairs(log: Log, rows: np.ndarray, most: int = 100) -> set[tuple[str, str]]:  # type: ignore[type-arg]
+    mask = np.isin(np.arange(len(log)), rows)
+    learning = lessons(log, training_requests(log, mask, 32, 10**12), strengths_of(log, Weights()))
+    learning = learning.only(np.flatnonzero((learning.items >= 0).any(axis=1)))
+    found = pairs_of(log, rows, learning, most)
+    assert len(found) == len(set(found))
+    return set(found)
+
+
+def test_a_title_goes_with_the_next_and_a_review_with_its_item(log: Log) -> None:
+    assert pairs(log, np.arange(5)) == {
+        ("The boots", "The socks"),
+        ("The socks", "The boots"),
+        ("The boots", "The socks"),
+        ("The socks", "The laces"),
+        (REVIEW, "The boots"),
+    }
+
+
+def test_rows_that_are_not_for_learning_give_no_pair(log: Log) -> None:
+    assert pairs(log, np.arange(2)) == {("The boots", "The socks")}
+
+
+def test_no_more_than_asked_and_some_of_them_reviews(log: Log) -> None:
+    found = pairs(log, np.arange(5), most=4)
+    assert len(found) <= 4
+    assert (REVIEW, "The boots") in found
