@@ -119,7 +119,8 @@ def train(
         **(about or {}),
         "settings": {**asdict(settings.fit), "counting": asdict(settings.counting), "refit": settings.refit},
         "epochs": fitted.epochs,
-        "valid_ndcg@10": {"towers": fitted.ndcg, **worth.steps},
+        "valid_ndcg@10": {"after_epochs": fitted.ndcg, **worth.steps},
+        "valid_recall@10_new_items": worth.new_items,
         "encoder": base.model,
     }
     bundle = export(base, out, settings.name, log.items.ids, known, learned, worth, counted, _plain(told))
@@ -130,7 +131,7 @@ def train(
     return Trained(bundle, fitted, worth, same, told)
 
 
-NOTHING = Worth(0.0, 0.0, 0.0, 0.0, {})
+NOTHING = Worth(0.0, 0.0, 0.0, 0.0, {}, {})
 """Where there is no validation to choose by."""
 
 
