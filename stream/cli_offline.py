@@ -80,7 +80,7 @@ def _setup(bundles: tuple[Path, ...], log_format: str, clock: bool, given: dict[
     from model.training.hidden import hide_items, not_hidden
     from stream.evaluating import serving
 
-    log, split = _read(log_format, given)
+    log, split = read_log_and_split(log_format, given)
     hidden = None
     if given["hide"]:
         split, hidden = hide_items(log, split, given["hide"], given["hide_seed"])
@@ -130,7 +130,7 @@ CACHED = 131_072
 """Vectors kept of those: a window cut to its last three events is often the whole one. 200 MB of 384 floats."""
 
 
-def _read(log_format: str, given: dict[str, Any]) -> "tuple[Log, Split]":
+def read_log_and_split(log_format: str, given: dict[str, Any]) -> "tuple[Log, Split]":
     """The log, its ties shuffled where that is asked for, and its split."""
     from model.training.examples import shuffled_ties
     from model.training.logs.bar import bar
