@@ -16,7 +16,7 @@ from model.session import Floats
 from model.training.answers import Answers, of_scores
 from model.training.baselines.hybrid import Hybrid
 from model.training.baselines.menu import MENU
-from model.training.baselines.protocol import Baseline, BaselineError, Choice, Lessons, asked
+from model.training.baselines.protocol import Baseline, BaselineError, Choice, Known, asked
 from model.training.baselines.tuning import Tuned, tune
 from model.training.hidden import Mask, not_hidden
 from model.training.logs.columns import Log
@@ -137,8 +137,8 @@ class Results:
 def evaluate(setup: Setup, bundles: Sequence[Served], baselines: Sequence[str]) -> Results:
     """Judges the bundles, and the baselines by their names in the menu, under every condition."""
     put = list(_conditions(setup))
-    lessons = _lessons(setup)
-    found = Results({**setup.about, "on": setup.on, "requests": len(put[0].requests.target), "items": lessons.size})
+    known = _known(setup)
+    found = Results({**setup.about, "on": setup.on, "requests": len(put[0].requests.target), "items": known.size})
     answers: dict[str, dict[str, list[Answers]]] = {}
     for bundle in bundles:
         started = time.monotonic()
@@ -155,12 +155,12 @@ def evaluate(setup: Setup, bundles: Sequence[Served], baselines: Sequence[str]) 
         if baseline.live and not setup.clock:
             continue
         try:
-            tuned = _tuned(baseline, lessons, choices)
+            tuned = _tuned(baseline, known, choices)
         except BaselineError as error:
             found.lacking[baseline.name] = str(error)
             continue
         choices[baseline.name] = tuned.choice
-        learned = _refitted(baseline, tuned, lessons, setup)
+        learned = _refitted(baseline, tuned, known, setup)
         mine = answers.setdefault(baseline.name, {})
         for condition in put:
             if condition.name == CLOCK and not baseline.live:
@@ -177,7 +177,7 @@ def evaluate(setup: Setup, bundles: Sequence[Served], baselines: Sequence[str]) 
         }
         setup.say(f"{baseline.name}: NDCG@10 on validation {tuned.ndcg:.4f}, {time.monotonic() - started:.0f} s")
     for condition in put:
-        _tell(found, condition, answers, put[0], lessons.counts, setup.hidden)
+        _tell(found, condition, answers, put[0], known.counts, setup.hidden)
     return found
 
 
@@ -219,37 +219,37 @@ def _conditions(setup: Setup) -> list[Condition]:
     return list(conditions(setup.log, whole, mixed, setup.clock))
 
 
-def _lessons(setup: Setup) -> Lessons:
+def _known(setup: Setup) -> Known:
     log, split = setup.log, setup.split
     valid = requests(log, split, "valid", setup.hidden, setup.lines, setup.age_ms, VALID)
     live = np.ones(len(log.at_ms), np.bool_) if setup.hidden is None else not_hidden(log, setup.hidden)
-    return Lessons(
+    return Known(
         log,
         split.train,
         asked(log, valid),
         live,
         setup.vectors,
         setup.encode,
-        setup.seconds,
-        setup.device,
-        setup.threads,
-        setup.seed,
+        seconds=setup.seconds,
+        device=setup.device,
+        threads=setup.threads,
+        seed=setup.seed,
     )
 
 
-def _tuned(baseline: Baseline, lessons: Lessons, choices: Mapping[str, Choice]) -> Tuned:
+def _tuned(baseline: Baseline, known: Known, choices: Mapping[str, Choice]) -> Tuned:
     if isinstance(baseline, Hybrid):
         baseline.begin_at(choices)
-    return tune(baseline, lessons)
+    return tune(baseline, known)
 
 
-def _refitted(baseline: Baseline, tuned: Tuned, lessons: Lessons, setup: Setup) -> npt.NDArray[np.int64]:
+def _refitted(baseline: Baseline, tuned: Tuned, known: Known, setup: Setup) -> npt.NDArray[np.int64]:
     """Fits again with validation rows where that is asked for; (M,) the counts that it has learned from."""
     if not (setup.refit and setup.on == "test" and baseline.relearns):
-        return lessons.counts
+        return known.counts
     more = np.zeros(len(setup.log), np.bool_)
     more[setup.split.valid] = True
-    told = replace(lessons, rows=lessons.rows | (more & lessons.live))  # `live` leaves hidden items out.
+    told = replace(known, rows=known.rows | (more & known.live))  # `live` leaves hidden items out.
     baseline.fit(told, tuned.choice)
     return told.counts
 

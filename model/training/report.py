@@ -35,6 +35,8 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
 """(heading, condition, part) of the table."""
 BY_EVENTS = ("0 events", "1 event", "2 events", "3 events", "4-5 events", "6+ events")
 BY_ITEM = ("item trained 0 times", "item trained 1-4 times", "item trained 5+ times")
+NAME, CELL, CELL_OF_SEEDS = 46, 21, 35
+"""Characters that a table's first column takes, and each that follows."""
 HEADS = {"recall@10": "Recall@10", "ndcg@10": "NDCG@10"}
 
 
@@ -66,29 +68,31 @@ def show(found: Results, console: Console) -> None:
     """The tables: accuracy by slice, by number of events and by item, and what is shown of the shelf."""
     console.print(
         f"{found.about['requests']} requests ({found.about['on']}), {found.about['items']} items, full ranking, "
-        "seen masked, ties against. Recall@10 / NDCG@10."
+        "seen masked, ties against"
     )
-    heads = [(head, condition, part) for head, condition, part in COLUMNS if _has(found, condition, part)]
-    console.print(_accuracy(found, "Accuracy", heads))
-    for title, names in (("By the user's number of events", BY_EVENTS), ("By the target's training events", BY_ITEM)):
-        wanted = [(name, WHOLE, name) for name in names if _has(found, WHOLE, name)]
-        if wanted:
-            console.print(_accuracy(found, title, wanted))
+    heads = [*COLUMNS, *((name, WHOLE, name) for name in (*BY_EVENTS, *BY_ITEM))]
+    heads = [head for head in heads if _has(found, *head[1:])]
+    wide = CELL_OF_SEEDS if any(row.spread for row in found.rows) else CELL
+    beside = max(1, (console.width - NAME) // wide)  # A terminal's width: no number is ever cut.
+    for start in range(0, len(heads), beside):
+        console.print(_accuracy(found, heads[start : start + beside]))
     console.print(_shelf(found))
     if found.against:
-        console.print("▲ the bundle is ahead, ▼ behind, = neither: paired 95 % interval of the difference, by metric.")
+        console.print(
+            "▲ the first bundle is ahead, ▼ behind, = neither is sure: paired 95 % interval of the difference."
+        )
     for name, why in found.lacking.items():
         console.print(f"not there: {name}: {why}")
 
 
-def _accuracy(found: Results, title: str, heads: Sequence[tuple[str, str, str]]) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column("system")
+def _accuracy(found: Results, heads: Sequence[tuple[str, str, str]]) -> Table:
+    table = Table()
+    table.add_column("Recall@10 / NDCG@10", min_width=NAME - 6)
     rows = {row[:3]: row for row in found.rows}
     signs = {(each.other, each.condition, each.part, each.metric): _sign(each) for each in found.against}
     for head, condition, part in heads:
         requests = next(row.requests for row in found.rows if row[1:3] == (condition, part))
-        table.add_column(f"{head}\n{requests}", justify="right")
+        table.add_column(f"{head}\n{requests} requests", justify="right")
     for system, about in found.systems.items():
         cells = []
         for _, condition, part in heads:
@@ -170,7 +174,7 @@ def _bars(found: Results, path: Path) -> Path:
         bars = axes.barh([row.system for row in rows], numbers, color=colours)
         axes.bar_label(bars, [_short(number) for number in numbers], padding=3, fontsize=9)
         axes.set_title(head)
-        axes.set_xlabel(f"{head}, all requests, whole windows (higher is better)")
+        axes.set_xlabel("all requests, whole windows")
         axes.set_xlim(0, 1.18 * max([*numbers, 1e-6]))
         _plain(axes)
     figure.suptitle(f"Full ranking over {found.about.get('items')} items; the bundle in orange, baselines in blue")

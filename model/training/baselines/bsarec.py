@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from model.training.baselines.networks import HIDDEN, LAYERS, Attention, Network, SequenceNet, every_prefix
-from model.training.baselines.protocol import Choice, Lessons
+from model.training.baselines.protocol import Choice, Known
 
 ALPHA = 0.7
 LOW = 5
@@ -63,8 +63,8 @@ class BsaRec(Network):
     name = "BSARec"
     grid: Mapping[str, Sequence[float]] = {}
 
-    def fit(self, lessons: Lessons, choice: Choice) -> None:
+    def fit(self, known: Known, choice: Choice) -> None:
         def make(size: int, length: int) -> SequenceNet:
             return SequenceNet(size, length, nn.ModuleList([Layer() for _ in range(LAYERS)]), DROPOUT)
 
-        self.learn(lessons, make, every_prefix)
+        self.learn(known, make, every_prefix)

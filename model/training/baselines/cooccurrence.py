@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from model.session import Floats
-from model.training.baselines.protocol import Asked, Choice, Lessons, Matrix, Sequences, window_matrix
+from model.training.baselines.protocol import Asked, Choice, Known, Matrix, Sequences, window_matrix
 
 REACH = 20
 """How many of a user's earlier items an item is paired with."""
@@ -33,15 +33,15 @@ class Cooccurrence:
     relearns = True
 
     def __init__(self) -> None:
-        self._counted: tuple[Lessons, float, Matrix] | None = None
+        self._counted: tuple[Known, float, Matrix] | None = None
 
-    def fit(self, lessons: Lessons, choice: Choice) -> None:
-        if self._counted is None or self._counted[0] is not lessons or self._counted[1] != choice["lag_power"]:
-            counts = followed(lessons.sequences, lessons.size, choice["lag_power"])
-            self._counted = (lessons, choice["lag_power"], counts)
+    def fit(self, known: Known, choice: Choice) -> None:
+        if self._counted is None or self._counted[0] is not known or self._counted[1] != choice["lag_power"]:
+            counts = followed(known.sequences, known.size, choice["lag_power"])
+            self._counted = (known, choice["lag_power"], counts)
         directed = self._counted[2]
         both = directed + choice["symmetric"] * (directed + directed.T)
-        events = np.maximum(lessons.counts, 1)
+        events = np.maximum(known.counts, 1)
         left = 1 / (events + choice["shrink"])
         right = events ** -choice["fair"]
         self._shares = sparse.csr_array(sparse.diags_array(left) @ both @ sparse.diags_array(right), dtype=np.float32)

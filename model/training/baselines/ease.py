@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from model.session import Floats
-from model.training.baselines.protocol import Asked, BaselineError, Choice, Lessons, window_matrix
+from model.training.baselines.protocol import Asked, BaselineError, Choice, Known, window_matrix
 
 MOST = 24_000
 """Items that it learns about, those touched most: the inverse holds their square, 2.3 GB."""
@@ -24,17 +24,17 @@ class Ease:
     relearns = True
 
     def __init__(self) -> None:
-        self._solved: tuple[Lessons, float] | None = None
+        self._solved: tuple[Known, float] | None = None
 
-    def fit(self, lessons: Lessons, choice: Choice) -> None:
+    def fit(self, known: Known, choice: Choice) -> None:
         self._decay = choice["decay"]
-        if self._solved is not None and self._solved[0] is lessons and self._solved[1] == choice["l2"]:
+        if self._solved is not None and self._solved[0] is known and self._solved[1] == choice["l2"]:
             return
-        self._size = lessons.size
-        self._chosen = np.sort(np.argsort(-lessons.counts, kind="stable")[:MOST])
-        touched = lessons.matrix[:, self._chosen]
+        self._size = known.size
+        self._chosen = np.sort(np.argsort(-known.counts, kind="stable")[:MOST])
+        touched = known.matrix[:, self._chosen]
         self._weights = solved((touched.T @ touched).toarray(), choice["l2"])
-        self._solved = (lessons, choice["l2"])
+        self._solved = (known, choice["l2"])
 
     def scores(self, asked: Asked) -> Floats:
         weights = window_matrix(asked, self._size, self._decay)[:, self._chosen]

@@ -12,7 +12,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from model.session import Floats
-from model.training.baselines.protocol import Asked, Choice, Lessons, window_matrix
+from model.training.baselines.protocol import Asked, Choice, Known, window_matrix
 
 BPR_FACTORS = 128
 """64 are worse, and a fit costs half a minute."""
@@ -32,26 +32,26 @@ class Als:
     relearns = True
 
     def __init__(self) -> None:
-        self._fitted: tuple[Lessons, tuple[float, ...]] | None = None
+        self._fitted: tuple[Known, tuple[float, ...]] | None = None
 
-    def fit(self, lessons: Lessons, choice: Choice) -> None:
+    def fit(self, known: Known, choice: Choice) -> None:
         from implicit.cpu.als import AlternatingLeastSquares
 
         self._decay = choice["decay"]
         learned = (choice["factors"], choice["alpha"], choice["l2"])
-        if self._fitted is not None and self._fitted[0] is lessons and self._fitted[1] == learned:
+        if self._fitted is not None and self._fitted[0] is known and self._fitted[1] == learned:
             return
         self._model: Any = AlternatingLeastSquares(
             factors=int(choice["factors"]),
             alpha=choice["alpha"],
             regularization=choice["l2"],
             iterations=15,
-            random_state=lessons.seed,
-            num_threads=lessons.threads,
+            random_state=known.seed,
+            num_threads=known.threads,
         )
         with threadpool_limits(1, "blas"):  # implicit shares out the users itself.
-            self._model.fit(sparse.csr_matrix(lessons.matrix), show_progress=False)
-        self._fitted = (lessons, learned)
+            self._model.fit(sparse.csr_matrix(known.matrix), show_progress=False)
+        self._fitted = (known, learned)
 
     def scores(self, asked: Asked) -> Floats:
         items: Floats = self._model.item_factors
@@ -75,28 +75,28 @@ class Bpr:
     relearns = True
 
     def __init__(self) -> None:
-        self._fitted: tuple[Lessons, tuple[float, ...]] | None = None
+        self._fitted: tuple[Known, tuple[float, ...]] | None = None
 
-    def fit(self, lessons: Lessons, choice: Choice) -> None:
+    def fit(self, known: Known, choice: Choice) -> None:
         from implicit.cpu.bpr import BayesianPersonalizedRanking
 
         self._decay = choice["decay"]
         learned = (choice["iterations"], choice["l2"])
-        if self._fitted is not None and self._fitted[0] is lessons and self._fitted[1] == learned:
+        if self._fitted is not None and self._fitted[0] is known and self._fitted[1] == learned:
             return
         model: Any = BayesianPersonalizedRanking(
             factors=BPR_FACTORS,
             iterations=int(choice["iterations"]),
             regularization=choice["l2"],
             learning_rate=0.05,
-            random_state=lessons.seed,
+            random_state=known.seed,
             num_threads=1,  # Two threads write to each other's factors, and no run is like another.
         )
         with threadpool_limits(1, "blas"):
-            model.fit(sparse.csr_matrix(lessons.matrix), show_progress=False)
+            model.fit(sparse.csr_matrix(known.matrix), show_progress=False)
         factors = np.asarray(model.item_factors, np.float32)
         self._items, self._bias = factors[:, :-1], factors[:, -1]
-        self._fitted = (lessons, learned)
+        self._fitted = (known, learned)
 
     def scores(self, asked: Asked) -> Floats:
         weights = window_matrix(asked, len(self._items), self._decay)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from model.session import Floats
-from model.training.baselines.protocol import Asked, Baseline, Choice, Lessons
+from model.training.baselines.protocol import Asked, Baseline, Choice, Known
 
 SAMPLE = 1024
 """Validation requests from which the size of a part's scores is taken."""
@@ -44,12 +44,12 @@ class Hybrid:
                 told[f"{part.name}: {name}"] = (first, *others)
         return told
 
-    def fit(self, lessons: Lessons, choice: Choice) -> None:
-        sample = lessons.valid.only(np.arange(min(SAMPLE, len(lessons.valid.targets))))
+    def fit(self, known: Known, choice: Choice) -> None:
+        sample = known.valid.only(np.arange(min(SAMPLE, len(known.valid.targets))))
         sizes = []
         for part in self._parts:
             mine = {name: choice[f"{part.name}: {name}"] for name in part.grid}
-            part.fit(lessons, mine)
+            part.fit(known, mine)
             highest = [part.scores(batch).max(axis=1) for batch in sample.batches()]
             size = float(np.abs(np.concatenate(highest)).mean()) if highest else 1.0
             sizes.append(max(size, 1e-9))

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from model.session import Floats
-from model.training.baselines.protocol import Asked, Choice, Lessons, Matrix, window_matrix
+from model.training.baselines.protocol import Asked, Choice, Known, Matrix, window_matrix
 
 
 class ItemNeighbours:
@@ -21,13 +21,13 @@ class ItemNeighbours:
     live = False
     relearns = True
 
-    def fit(self, lessons: Lessons, choice: Choice) -> None:
-        events = np.maximum(lessons.counts, 1)
-        together = sparse.coo_array(lessons.matrix.T @ lessons.matrix)
+    def fit(self, known: Known, choice: Choice) -> None:
+        events = np.maximum(known.counts, 1)
+        together = sparse.coo_array(known.matrix.T @ known.matrix)
         other = together.row != together.col
         rows, columns, counts = together.row[other], together.col[other], together.data[other]
         cosines = counts / (np.sqrt(events[rows] * events[columns]) + choice["shrink"])
-        self._similar = nearest(rows, columns, cosines, lessons.size, int(choice["neighbours"]))
+        self._similar = nearest(rows, columns, cosines, known.size, int(choice["neighbours"]))
         self._decay = choice["decay"]
 
     def scores(self, asked: Asked) -> Floats:

@@ -16,15 +16,17 @@ from torch import Tensor, nn
 
 from model.session import Floats
 from model.training.answers import ndcg_at_10
-from model.training.baselines.protocol import Asked, Ints, Lessons, Sequences
+from model.training.baselines.protocol import Asked, Ints, Known, Sequences
 
 HIDDEN = 64
 LAYERS = 2
 LONGEST = 50
 """Items of a window at most; fewer where 95 % of the users have fewer, because cost grows with it."""
 RATE = 1e-3
-PATIENCE = 4
-"""Looks at validation without a better NDCG@10 after which training ends."""
+LOOK = 150
+"""Steps, at least, between two looks at validation; a look comes after a whole pass over the log."""
+PATIENCE = 5
+"""Looks without a better NDCG@10 after which training ends."""
 
 
 class SequenceNet(nn.Module):
@@ -94,33 +96,35 @@ class Network:
 
     def learn(
         self,
-        lessons: Lessons,
+        known: Known,
         make: Callable[[int, int], SequenceNet],
         examples: Callable[[Sequences, int, np.random.Generator], Examples],
     ) -> None:
         """Trains a network.
 
         Args:
-            lessons: what from, how long, on which device.
+            known: what from, how long, on which device.
             make: (items, length) -> the network.
             examples: (sequences, length, dice) -> the batches of one epoch.
         """
-        torch.manual_seed(lessons.seed)
-        dice = np.random.default_rng(lessons.seed)
-        self._device, self._length = torch.device(lessons.device), length_of(lessons.sequences)
-        self._net = make(lessons.size, self._length).to(self._device)
+        torch.manual_seed(known.seed)
+        dice = np.random.default_rng(known.seed)
+        self._device, self._length = torch.device(known.device), length_of(known.sequences)
+        self._net = make(known.size, self._length).to(self._device)
         optimizer = torch.optim.Adam(self._net.parameters(), lr=RATE)
-        until = time.monotonic() + lessons.seconds
+        until = time.monotonic() + known.seconds
         best: tuple[float, dict[str, Any]] = (-1.0, {})
-        waited = self.epochs = 0
-        while waited < PATIENCE and time.monotonic() < until:
+        waited = self.steps = 0
+        while waited < PATIENCE and self.steps < known.steps and time.monotonic() < until:
             self._net.train()
-            for windows, targets in examples(lessons.sequences, self._length, dice):
-                self._step(optimizer, windows, targets)
-                if time.monotonic() > until:
-                    break
-            self.epochs += 1
-            reached = ndcg_at_10(self, lessons.valid)
+            next_look = min(self.steps + LOOK, known.steps)
+            while self.steps < next_look and time.monotonic() < until:
+                for windows, targets in examples(known.sequences, self._length, dice):
+                    self._step(optimizer, windows, targets)
+                    self.steps += 1
+                    if time.monotonic() > until:
+                        break
+            reached = ndcg_at_10(self, known.valid)
             waited += 1
             if reached > best[0]:
                 best, waited = (reached, deepcopy(self._net.state_dict())), 0

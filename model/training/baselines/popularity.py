@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.session import Floats
-from model.training.baselines.protocol import Asked, Choice, Lessons
+from model.training.baselines.protocol import Asked, Choice, Known
 
 DAY_MS = 86_400_000
 FORGOTTEN = 20
@@ -21,8 +21,8 @@ class Popularity:
     live = False
     relearns = True
 
-    def fit(self, lessons: Lessons, choice: Choice) -> None:
-        self._counts = lessons.counts.astype(np.float32)
+    def fit(self, known: Known, choice: Choice) -> None:
+        self._counts = known.counts.astype(np.float32)
 
     def scores(self, asked: Asked) -> Floats:
         return np.tile(self._counts, (len(asked.targets), 1))
@@ -36,10 +36,10 @@ class RecentPopularity:
     live = False
     relearns = True
 
-    def fit(self, lessons: Lessons, choice: Choice) -> None:
-        told = lessons.sequences
+    def fit(self, known: Known, choice: Choice) -> None:
+        told = known.sequences
         end_ms = int(told.at_ms.max(initial=0))
-        self._counts = decayed(told.items, told.at_ms, end_ms, choice["half_life_days"], lessons.size)
+        self._counts = decayed(told.items, told.at_ms, end_ms, choice["half_life_days"], known.size)
 
     def scores(self, asked: Asked) -> Floats:
         return np.tile(self._counts, (len(asked.targets), 1))
@@ -56,11 +56,11 @@ class PopularityNow:
     live = True
     relearns = True
 
-    def fit(self, lessons: Lessons, choice: Choice) -> None:
-        log = lessons.log
-        rows = np.flatnonzero(lessons.live & (log.item >= 0))
+    def fit(self, known: Known, choice: Choice) -> None:
+        log = known.log
+        rows = np.flatnonzero(known.live & (log.item >= 0))
         self._items, self._at_ms = log.item[rows], log.at_ms[rows]
-        self._size, self._choice = lessons.size, choice
+        self._size, self._choice = known.size, choice
 
     def scores(self, asked: Asked) -> Floats:
         half_life_days = self._choice["half_life_days"]

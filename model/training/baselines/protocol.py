@@ -96,7 +96,7 @@ class Sequences(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Lessons:
+class Known:
     """What a baseline may learn from."""
 
     log: Log
@@ -112,6 +112,8 @@ class Lessons:
     """Texts -> (T, D) unit vectors of the same encoder, for longer texts than titles."""
     seconds: float = 330.0
     """Longest that one network trains."""
+    steps: int = 1_000_000
+    """Most steps that one network takes."""
     device: str = "cpu"
     """Of the networks: `cpu`, `cuda` or `cuda:N`."""
     threads: int = 2
@@ -161,11 +163,11 @@ class Baseline(Protocol):
     def grid(self) -> Mapping[str, Sequence[float]]:
         """Name -> values, the default first."""
 
-    def fit(self, lessons: Lessons, choice: Choice) -> None:
+    def fit(self, known: Known, choice: Choice) -> None:
         """Learns; a second call with another choice may keep what the choice does not touch.
 
         Raises:
-            BaselineError: the lessons lack something that this method needs.
+            BaselineError: what is known lacks something that this method needs.
         """
 
     def scores(self, asked: Asked) -> Floats:

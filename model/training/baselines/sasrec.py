@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from model.training.baselines.networks import HIDDEN, LAYERS, Attention, Network, SequenceNet, every_place
-from model.training.baselines.protocol import Choice, Lessons
+from model.training.baselines.protocol import Choice, Known
 
 DROPOUT = 0.3
 
@@ -35,8 +35,8 @@ class SasRec(Network):
     name = "SASRec, full softmax"
     grid: Mapping[str, Sequence[float]] = {}
 
-    def fit(self, lessons: Lessons, choice: Choice) -> None:
+    def fit(self, known: Known, choice: Choice) -> None:
         def make(size: int, length: int) -> SequenceNet:
             return SequenceNet(size, length, nn.ModuleList([Layer() for _ in range(LAYERS)]), DROPOUT)
 
-        self.learn(lessons, make, every_place)
+        self.learn(known, make, every_place)

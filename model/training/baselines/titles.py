@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from model.session import Floats
-from model.training.baselines.protocol import Asked, BaselineError, Choice, Lessons, Matrix, window_matrix
+from model.training.baselines.protocol import Asked, BaselineError, Choice, Known, Matrix, window_matrix
 
 
 class Frozen:
@@ -22,8 +22,8 @@ class Frozen:
         self.name = f"frozen titles, {how}"
         self.grid = {"decay": decays}
 
-    def fit(self, lessons: Lessons, choice: Choice) -> None:
-        self._vectors = vectors(lessons, self.name)
+    def fit(self, known: Known, choice: Choice) -> None:
+        self._vectors = vectors(known, self.name)
         self._decay = choice["decay"]
 
     def scores(self, asked: Asked) -> Floats:
@@ -39,12 +39,12 @@ class FlatWindow:
     relearns = False
     grid: Mapping[str, Sequence[float]] = {}
 
-    def fit(self, lessons: Lessons, choice: Choice) -> None:
-        self._vectors = vectors(lessons, self.name)
-        if lessons.encode is None:
+    def fit(self, known: Known, choice: Choice) -> None:
+        self._vectors = vectors(known, self.name)
+        if known.encode is None:
             raise BaselineError(f"{self.name} needs an encoder: name a bundle")
-        self._encode = lessons.encode
-        self._texts = lessons.log.items.texts()
+        self._encode = known.encode
+        self._texts = known.log.items.texts()
 
     def scores(self, asked: Asked) -> Floats:
         read = np.flatnonzero(asked.lengths)
@@ -68,25 +68,25 @@ class Bm25:
     }
 
     def __init__(self) -> None:
-        self._read: tuple[Lessons, Any] | None = None
+        self._read: tuple[Known, Any] | None = None
 
-    def fit(self, lessons: Lessons, choice: Choice) -> None:
+    def fit(self, known: Known, choice: Choice) -> None:
         import bm25s
 
-        if self._read is None or self._read[0] is not lessons:
-            texts = lessons.log.items.texts()
-            self._read = (lessons, bm25s.tokenize(texts, stopwords="en", show_progress=False))
+        if self._read is None or self._read[0] is not known:
+            texts = known.log.items.texts()
+            self._read = (known, bm25s.tokenize(texts, stopwords="en", show_progress=False))
         tokens = self._read[1]
         index = bm25s.BM25(k1=choice["k1"], b=choice["b"])
         index.index(tokens, show_progress=False)
         told, words = index.scores, len(tokens.vocab)
         # Columns are words and rows items; bm25s adds an empty word of its own, which nobody asks for.
         parts = (told["data"], told["indices"], told["indptr"])
-        self._scores: Matrix = sparse.csr_array(sparse.csc_array(parts, shape=(lessons.size, len(parts[2]) - 1)).T)
-        rows = np.repeat(np.arange(lessons.size), [len(ids) for ids in tokens.ids])
+        self._scores: Matrix = sparse.csr_array(sparse.csc_array(parts, shape=(known.size, len(parts[2]) - 1)).T)
+        rows = np.repeat(np.arange(known.size), [len(ids) for ids in tokens.ids])
         ones = np.ones(len(rows), np.float32)
         columns = np.concatenate([np.asarray(ids, np.int64) for ids in tokens.ids])
-        shape = (lessons.size, max(words, self._scores.shape[0]))
+        shape = (known.size, max(words, self._scores.shape[0]))
         self._words: Matrix = sparse.csr_array((ones, (rows, columns)), shape=shape)[:, : self._scores.shape[0]]
         self._decay = choice["decay"]
 
@@ -96,11 +96,11 @@ class Bm25:
         return found
 
 
-def vectors(lessons: Lessons, name: str) -> Floats:
+def vectors(known: Known, name: str) -> Floats:
     """(M, D) the items' text vectors; raises BaselineError where there are none."""
-    if lessons.vectors is None:
+    if known.vectors is None:
         raise BaselineError(f"{name} needs an encoder: name a bundle")
-    return lessons.vectors
+    return known.vectors
 
 
 def unit(rows: Floats) -> Floats:

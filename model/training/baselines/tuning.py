@@ -6,7 +6,7 @@ Knows nothing of the test. A product of all grids would cost hundreds of fits; o
 from typing import NamedTuple
 
 from model.training.answers import ndcg_at_10
-from model.training.baselines.protocol import Baseline, Choice, Lessons
+from model.training.baselines.protocol import Baseline, Choice, Known
 
 
 class Tuned(NamedTuple):
@@ -14,23 +14,23 @@ class Tuned(NamedTuple):
 
     choice: Choice
     ndcg: float
-    """NDCG@10 on the validation requests of the lessons."""
+    """NDCG@10 on the validation requests that are known."""
     tried: int
 
 
-def tune(baseline: Baseline, lessons: Lessons) -> Tuned:
+def tune(baseline: Baseline, known: Known) -> Tuned:
     """Chooses, and leaves the baseline fitted with what was chosen."""
     choice = {name: values[0] for name, values in baseline.grid.items()}
     fitted = dict(choice)
-    baseline.fit(lessons, choice)
-    best, tried = ndcg_at_10(baseline, lessons.valid), 1
+    baseline.fit(known, choice)
+    best, tried = ndcg_at_10(baseline, known.valid), 1
     for name, values in baseline.grid.items():
         for value in values[1:]:
             fitted = choice | {name: value}
-            baseline.fit(lessons, fitted)
-            reached, tried = ndcg_at_10(baseline, lessons.valid), tried + 1
+            baseline.fit(known, fitted)
+            reached, tried = ndcg_at_10(baseline, known.valid), tried + 1
             if reached > best:
                 best, choice = reached, fitted
     if fitted != choice:
-        baseline.fit(lessons, choice)
+        baseline.fit(known, choice)
     return Tuned(choice, best, tried)
