@@ -1,0 +1,155 @@
+"""Systems judged: who knows the answer gets everything, who cannot tell gets nothing, and time only moves on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+pytest.importorskip("implicit", reason="the baselines need the extra [train]")
+
+from model.training.evaluate import Setup, evaluate
+from model.training.hidden import hide_items
+from model.training.logs.columns import Log
+from model.training.report import told, write
+from model.training.slices import CLOCK, SHUFFLED, WHOLE, cut_to
+from model.training.splits import leave_one_out
+from model.window import Window
+from stream.cli import invoke
+from stream.errors import Exit
+from stream.evaluating import serving
+from tests.logs import log_of
+from tests.shop import COLOURS, THEMES, make_bundle
+
+DAY_MS = 86_400_000
+MIDNIGHT = 1_699_920_000_000
+USERS, ITEMS = 30, 40
+LINES, AGE_MS = 32, 10**13
+TITLES = [f"{colour} {word}" for words in list(THEMES.values())[:2] for word in words for colour in COLOURS][:ITEMS]
+
+
+def chain() -> Log:
+    """User u begins at item u and takes the next one each day: what comes is always known."""
+    return log_of(
+        (
+            {"user_id": f"u{user:02d}", "kind": "review", "item_id": TITLES[(user + step) % ITEMS], "at": at}
+            for user in range(USERS)
+            for step in range(6)
+            for at in [MIDNIGHT + (step + user % 3) * DAY_MS + user * 1000]
+        ),
+        [{"item_id": title, "title": title} for title in TITLES],
+    )
+
+
+class Knows:
+    """Says what comes next, first or among equals."""
+
+    places = 24
+
+    def __init__(self, name: str, tied: bool = False) -> None:
+        self.name, self._tied = name, tied
+        self.asked_ms: list[int] = []
+
+    def recommend(
+        self, windows: Sequence[Window], at_ms: Sequence[int] | None, seen_masked: bool
+    ) -> list[list[tuple[str, float]]]:
+        self.asked_ms += list(at_ms or [])
+        assert at_ms is None or len({each // DAY_MS for each in at_ms}) == 1
+        return [self._list(TITLES.index(window.lines[-1].item_id)) for window in windows]
+
+    def _list(self, last: int) -> list[tuple[str, float]]:
+        after = [TITLES[(last + step) % ITEMS] for step in range(1, 25)]
+        return [(item, 1.0 if self._tied else 1.0 - place / 100) for place, item in enumerate(after)]
+
+
+@pytest.fixture(scope="module")
+def log() -> Log:
+    return chain()
+
+
+def test_who_knows_gets_everything_and_who_cannot_tell_nothing(log: Log) -> None:
+    setup = Setup(log, leave_one_out(log), LINES, AGE_MS, say=lambda _: None)
+    found = evaluate(setup, [Knows("knows"), Knows("cannot tell", tied=True)], ["popularity"])
+    assert found.row("knows").metrics["recall@1"] == 1.0
+    assert found.row("knows", cut_to(1)).metrics["ndcg@10"] == 1.0
+    assert found.row("knows", SHUFFLED).requests == USERS
+    assert found.row("cannot tell").metrics["recall@20"] == 0.0  # 24 share the score of the target: it comes last.
+    assert found.row("knows").requests == USERS
+    assert found.systems["popularity"]["kind"] == "baseline"
+    told_of = {(each.other, each.condition, each.part, each.metric): each for each in found.against}
+    against = told_of["popularity", WHOLE, "all", "recall@10"]
+    assert against.system == "knows"
+    assert against.difference.low > 0
+
+
+def test_seeds_of_one_recipe_are_one_row(log: Log) -> None:
+    setup = Setup(log, leave_one_out(log), LINES, AGE_MS, say=lambda _: None)
+    found = evaluate(setup, [Knows("one"), Knows("one", tied=True)], [])
+    row = found.row("one")
+    assert found.systems["one"]["seeds"] == 2
+    assert row.metrics["recall@10"] == 0.5
+    assert row.spread["recall@10"] == pytest.approx(np.std([1.0, 0.0], ddof=1))
+
+
+def test_with_the_clock_requests_come_day_by_day(log: Log) -> None:
+    system = Knows("knows")
+    setup = Setup(log, leave_one_out(log), LINES, AGE_MS, clock=True, say=lambda _: None)
+    found = evaluate(setup, [system], [])
+    days = [at // DAY_MS for at in system.asked_ms]
+    assert days == sorted(days)
+    assert len(set(days)) > 1
+    assert found.row("knows", CLOCK).metrics["recall@10"] == 1.0
+
+
+def test_hidden_items_have_a_row_of_their_own(log: Log) -> None:
+    split, hidden = hide_items(log, leave_one_out(log), 0.3, seed=0)
+    setup = Setup(log, split, LINES, AGE_MS, hidden=hidden, say=lambda _: None)
+    found = evaluate(setup, [Knows("knows")], [])
+    cold, warm = (found.row("knows", part=part).requests for part in ("hidden items", "warm items"))
+    assert cold > 0
+    assert cold + warm == USERS
+
+
+def test_a_bundle_is_judged_by_the_code_that_serves(log: Log, tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    split = leave_one_out(log)
+    served, vectors = serving([bundle], log, np.flatnonzero(split.train), np.arange(len(log)))
+    setup = Setup(log, split, LINES, AGE_MS, clock=True, vectors=vectors, say=lambda _: None)
+    found = evaluate(setup, served, ["frozen-last"])
+    mine = found.row(bundle.manifest.name)
+    assert 0 < mine.metrics["recall@10"] < 1
+    assert 0 < mine.metrics["coverage"] <= 1
+    assert "recall@10, seen unmasked" in mine.metrics
+
+
+def test_what_was_found_is_written_so_that_people_and_programs_can_read_it(log: Log, tmp_path: Path) -> None:
+    setup = Setup(log, leave_one_out(log), LINES, AGE_MS, clock=True, say=lambda _: None)
+    found = evaluate(setup, [Knows("knows"), Knows("cannot tell", tied=True)], ["popularity"])
+    paths = {path.name: path for path in write(found, tmp_path)}
+    read = orjson.loads(paths["evaluation.json"].read_bytes())
+    assert read["systems"].keys() == {"knows", "cannot tell", "popularity"}
+    assert read["rows"][0]["metrics"]["recall@10"] == told(found)["rows"][0]["metrics"]["recall@10"]
+    assert "knows" in paths["evaluation.txt"].read_text()
+    pictures = [path for path in paths.values() if path.suffix == ".png"]
+    assert len(pictures) >= 3
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
+    with np.load(paths["ranks.npz"]) as ranks:
+        assert any(array.shape[-1] == USERS for array in ranks.values())
+
+
+def test_the_command_judges_a_bundle_from_files(log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = make_bundle(tmp_path)
+    rows = [
+        {"event_id": f"e{row}", "user_id": log.users[log.user[row]], "kind": "review", "at": int(log.at_ms[row])}
+        | {"item_id": log.items.ids[log.item[row]]}
+        for row in range(len(log))
+    ]
+    (tmp_path / "events.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
+    (tmp_path / "items.jsonl").write_bytes(b"\n".join(orjson.dumps({"item_id": t, "title": t}) for t in TITLES))
+    files = ["--log", str(tmp_path / "events.jsonl"), "--items", str(tmp_path / "items.jsonl")]
+    asked = ["evaluate", str(bundle.path), *files, "--baselines", "frozen-last", "--out", str(tmp_path / "out")]
+    assert invoke(asked) == Exit.DONE
+    assert (tmp_path / "out" / "evaluation.json").is_file()
+    assert bundle.manifest.name in capsys.readouterr().out
+    assert invoke(["evaluate", *files, "--baselines", "no such"]) == Exit.USAGE
