@@ -46,7 +46,7 @@ points away from the item, and from all that is anything like it.
 
 @dataclass(frozen=True)
 class Weights:
-    """Every number of the towers. The zero-shot ones were chosen on Beauty's validation split: `make beauty`."""
+    """Every number of the towers. The zero-shot ones were chosen on Beauty's validation split: `make beauty-quick`."""
 
     recency: tuple[float, ...] = tuple(0.5**age for age in range(AGES))
     """By how many newer lines a line has: what is left of its weight."""
