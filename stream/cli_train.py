@@ -89,7 +89,6 @@ def train(out: Path, bundle: Path | None, **given: Any) -> int:
     not read; `firstclick evaluate` judges on them.
     """
     import orjson
-    import torch
 
     from model.bundle import DEFAULT_BUNDLE, Bundle
     from model.training import together
@@ -98,8 +97,7 @@ def train(out: Path, bundle: Path | None, **given: Any) -> int:
     from model.training.train import TrainSettings, train
     from model.training.watching import towers_watched
 
-    torch.set_num_threads(given["threads"])
-    given["device"] = together.join(given["device"])
+    given["device"] = together.join(given["device"], given["threads"])
     log, split = read_log_and_split(given["log_format"], given)
     hidden = None
     if given["hide"]:
@@ -142,7 +140,6 @@ def train(out: Path, bundle: Path | None, **given: Any) -> int:
 def _adapted(log: Any, split: Any, base: Any, out: Path, given: dict[str, Any]) -> Any:
     """A bundle of --encoder, tuned on the log's training rows; it is kept among the checkpoints."""
     import numpy as np
-    import torch
 
     from model.training.adapting import adapt, pairs_of
     from model.training.course import Course
@@ -152,7 +149,7 @@ def _adapted(log: Any, split: Any, base: Any, out: Path, given: dict[str, Any]) 
 
     learning, _ = Course(log, split, base).learning(split.train)
     pairs = pairs_of(log, np.flatnonzero(split.train), learning, given["pairs"], given["seed"])
-    bf16 = has_bf16(torch.device(given["device"]))
+    bf16 = has_bf16(given["device"])
     settings = TuningSettings(given["adapt"], seed=given["seed"], device=given["device"], bf16=bf16)
     folder = (given["checkpoints"] or out.parent / f".{out.name}-checkpoints") / "encoder"
     with watched(given["tensorboard"], bar=not given["no_bar"]) as watch:
@@ -188,14 +185,14 @@ def tune(bundle: Path | None, trials: int, storage: Path | None, **given: Any) -
     from dataclasses import asdict
 
     import orjson
-    import torch
 
     from model.bundle import DEFAULT_BUNDLE, Bundle
+    from model.training import together
     from model.training.course import Course
     from model.training.fit import FitSettings, FitWatch, fit
     from model.training.tune import search
 
-    torch.set_num_threads(given["threads"])
+    together.join(given["device"], given["threads"])
     log, split = read_log_and_split(given["log_format"], given)
     base = Bundle.load(bundle or DEFAULT_BUNDLE)
     course = Course(log, split, base, device=given["device"], threads=given["threads"])

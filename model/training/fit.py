@@ -210,7 +210,7 @@ class _Run:
             betas=(0.9, 0.98),
             eps=EPSILON / self.batch,
         )
-        self.bf16 = has_bf16(device) if settings.bf16 is None else settings.bf16
+        self.bf16 = has_bf16(device.type) if settings.bf16 is None else settings.bf16
 
     def cast(self) -> Any:
         """Within it products are in bfloat16, where the machine has them."""
@@ -316,9 +316,9 @@ def batch_size(examples: int) -> int:
     return int(min(max(2 ** int(math.log2(max(examples / STEPS_AN_EPOCH, 1))), smallest), largest))
 
 
-def has_bf16(device: torch.device) -> bool:
-    """Whether products in bfloat16 are faster there than in float32."""
-    if device.type == "cuda":
+def has_bf16(device: str) -> bool:
+    """Whether products in bfloat16 are faster on `cpu` or `cuda` than in float32."""
+    if device.startswith("cuda"):
         return bool(torch.cuda.is_bf16_supported())
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return bool(supported())

@@ -12,8 +12,9 @@ from torch import distributed
 from torch.nn import Parameter
 
 
-def join(device: str) -> str:
-    """Joins the processes that torchrun has started, if it has; the device of this one."""
+def join(device: str, threads: int) -> str:
+    """Joins the processes that torchrun has started, if it has; the device of this one. `threads` cores for each."""
+    torch.set_num_threads(threads)
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or distributed.is_initialized():
         return device
     on_gpu = device.startswith("cuda")

@@ -29,5 +29,5 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
 
 def test_alone_a_process_is_the_first_and_has_the_whole_batch() -> None:
     assert (together.rank(), together.size()) == (0, 1)
-    assert together.join("cuda:1") == "cuda:1"
+    assert together.join("cuda:1", 1) == "cuda:1"
     assert together.share(torch.arange(5)).tolist() == [0, 1, 2, 3, 4]
