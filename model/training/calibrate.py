@@ -86,10 +86,12 @@ def calibrate(log: Log, learned: Learned, counted: Cooccurrence, asked: Asked, l
     scores = tower_scores(learned, lessons)
     told["towers"] = _ndcg(scores, asked)
     weights = {"directed": 0.0, "symmetric": 0.0}
-    for name, matrix in zip(weights, pair_matrices(counted, log.items), strict=True):
+    matrices = dict(zip(weights, pair_matrices(counted, log.items), strict=True))
+    for name, matrix in matrices.items():
         extra = _window_matrix(learned, lessons, len(known)) @ matrix
         weights[name], scores, told[name] = _best(scores, extra.toarray(), GRID, asked)
-    bonus, new = _bonus(learned, lessons, asked, known)
+    pairs = sum(np.float32(weights[name]) * matrix for name, matrix in matrices.items())
+    bonus, new = _bonus(learned, lessons, asked, known, pairs)
     selling = away(asked, lessons)[:, None] * popularity_at(log, asked.at_ms, len(known))
     trend, _, told["trend"] = _best(scores, selling, TRENDS, asked)
     return Worth(weights["directed"], weights["symmetric"], trend, bonus, told, new)
@@ -154,7 +156,9 @@ def away(asked: Asked, lessons: Lessons) -> Floats:
     return shares
 
 
-def _bonus(learned: Learned, lessons: Lessons, asked: Asked, known: Mask) -> tuple[float, dict[str, float]]:
+def _bonus(
+    learned: Learned, lessons: Lessons, asked: Asked, known: Mask, pairs: sparse.csr_array
+) -> tuple[float, dict[str, float]]:
     """The bonus of new items, and what it brings and costs.
 
     A tenth of the items is taken for new: their lines leave the windows, and what was learned of them is forgotten. The
@@ -168,13 +172,15 @@ def _bonus(learned: Learned, lessons: Lessons, asked: Asked, known: Mask) -> tup
     seen = lessons.items >= 0
     gone = seen & hidden[np.where(seen, lessons.items, 0)]
     lessons = lessons._replace(items=np.where(gone, -1, lessons.items).astype(np.int32))
+    counted = (_window_matrix(learned, lessons, len(known)) @ pairs).toarray()
+    counted[:, hidden] = 0
     bare, lent = learned.own.copy(), learned.context.copy()
     bare[hidden] = lent[hidden] = 0
-    title_alone = tower_scores(learned._replace(own=bare, context=lent), lessons)
+    title_alone = tower_scores(learned._replace(own=bare, context=lent), lessons) + counted
     least = _recall(title_alone, asked, ~cold)
     told = {"hidden, title alone": _recall(title_alone, asked, cold), "warm, title alone": least}
     own, context = (borrowed(learned.texts, lenders, each) for each in (learned.own, learned.context))
-    scores = tower_scores(learned._replace(own=own, context=context), lessons)
+    scores = tower_scores(learned._replace(own=own, context=context), lessons) + counted
     without = scores.copy()
     without[:, hidden] = -np.inf
     told["warm, none shown"] = _recall(without, asked, ~cold)
