@@ -21,6 +21,7 @@ from model.training.train import TrainSettings, train
 from stream import topics
 from stream.evaluating import serving
 from tests.brokers import Broker
+from tests.eventually import eventually
 from tests.fleet import Fleet, newest
 from tests.logs import log_of
 from tests.shop import COLOURS, THEMES, make_bundle
@@ -28,6 +29,7 @@ from tests.shop import COLOURS, THEMES, make_bundle
 TITLES = [f"{colour} {word}" for words in THEMES.values() for word in words for colour in COLOURS]
 USERS = 60
 NEVER_MS = 600_000  # The worker's counts stay out: evaluate's are those that training left, and here there are none.
+WATCHER = "watcher"  # Saw one item and wanted none: the first counts are taken in at once, and these weigh nothing.
 MINUTE = 60_000
 NOTHING = np.zeros(0, np.int64)
 
@@ -99,11 +101,18 @@ def test_the_workers_lists_are_those_that_evaluate_judges(
             producer.produce(topics.ITEMS, orjson.dumps({"title": title}), title.encode())
         producer.flush(20)
         fleet.start("one", counts_every_ms=NEVER_MS, list_items=served.places).await_ready(len(TITLES))
+        seen = {"event_id": "e-w", "user_id": WATCHER, "kind": "impression", "item_id": TITLES[0]}
+        producer.produce("events", orjson.dumps({**seen, "at": int(time.time() * 1000)}), WATCHER.encode())
+        producer.flush(20)
+        fleet.await_committed("events")
+        shelf = topics.catalogue_topic(bundle.space)
+        eventually(lambda: bool(newest(fleet.dump(shelf))[TITLES[0]]["counts"]), 30.0, "the first counts are taken in")
         for event in sent_events(log, set(targets.tolist())):
             producer.produce("events", orjson.dumps(event), event["user_id"].encode())
         producer.flush(20)
         fleet.await_committed("events")
         live = newest(fleet.dump(topics.RECOMMENDATIONS))
+    del live[WATCHER]
     assert len(live) == USERS
     for user, row in last.items():
         shown = [(item["item_id"], item["score"]) for item in live[log.users[user]]["items"]]
