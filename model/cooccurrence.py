@@ -5,7 +5,6 @@ values per pair: directed (what came after) and symmetric (what came with), both
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.bundle import COOCCURRENCE, Bundle, BundleError
+from model.packed_ids import pack, unpack
 from model.session import Floats
 
 Ints = npt.NDArray[np.int64]
@@ -73,13 +73,12 @@ NONE = cooccurrence((), np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0
 
 
 def save(path: Path, counted: Cooccurrence) -> None:
-    """Writes the arrays; the same counts are the same bytes. Ids lie end to end: a padded text array of one 10 kB id
-    among a million short ones would take 40 GB."""
-    encoded = [item_id.encode() for item_id in counted.item_ids]
+    """Writes the arrays; the same counts are the same bytes."""
+    ids, ends = pack(counted.item_ids)
     np.savez(
         path,
-        ids=np.frombuffer(b"".join(encoded), np.uint8),
-        ends=np.cumsum([len(item_id) for item_id in encoded], dtype=np.int64),
+        ids=ids,
+        ends=ends,
         indptr=counted.indptr,
         indices=counted.indices.astype(np.int32),
         directed=counted.directed,
@@ -99,9 +98,7 @@ def load(bundle: Bundle) -> Cooccurrence:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             ids, ends, indptr, indices, directed, symmetric = (arrays[name] for name in ARRAYS)
-        told = ids.tobytes()
-        bounds = [0, *ends.tolist()]
-        item_ids = [told[start:end].decode() for start, end in pairwise(bounds)]
+        item_ids = unpack(ids, ends)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
     same_length = len(indices) == len(directed) == len(symmetric) == (indptr[-1] if len(indptr) else -1)

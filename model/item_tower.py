@@ -5,7 +5,6 @@ items whose texts lie nearest. Without an item tower in the bundle a text's vect
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, Protocol
 from zipfile import BadZipFile
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.bundle import ITEMS, ITEMS_GRAPH, Bundle, BundleError
+from model.packed_ids import pack, unpack
 from model.session import Array, Floats, Session
 
 ROWS = 64
@@ -134,12 +134,12 @@ def nearest(cosines: Floats, k: int) -> npt.NDArray[np.int64]:
 
 
 def save(path: Path, learned: Learned) -> None:
-    """Writes items.npz; the same vectors are the same bytes. Ids lie end to end, as in cooccurrence.npz."""
-    encoded = [item_id.encode() for item_id in learned.item_ids]
+    """Writes items.npz; the same vectors are the same bytes."""
+    ids, ends = pack(learned.item_ids)
     np.savez(
         path,
-        ids=np.frombuffer(b"".join(encoded), np.uint8),
-        ends=np.cumsum([len(item_id) for item_id in encoded], dtype=np.int64),
+        ids=ids,
+        ends=ends,
         texts=learned.texts,
         own=learned.own,
         context=learned.context,
@@ -155,8 +155,7 @@ def load(path: Path) -> Learned:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             ids, ends, texts, own, context = (arrays[name] for name in ARRAYS)
-        told = ids.tobytes()
-        item_ids = tuple(told[start:end].decode() for start, end in pairwise([0, *ends.tolist()]))
+        item_ids = unpack(ids, ends)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
     if not len(item_ids) == len(texts) == len(own) == len(context) or own.shape != context.shape:
