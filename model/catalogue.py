@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from model.item_tower import ItemTower
 from model.popularity import HALF_LIFE_MS, level, popularity
+from model.prices import log_price
 from model.session import Floats
 
 Rows = npt.NDArray[np.int64]
@@ -65,6 +66,7 @@ class Catalogue:
         self._vectors: Floats = np.zeros((capacity, self.dim), np.float32)
         self._contexts: Floats = np.zeros((capacity, self.dim), np.float32)
         self._borrowed = np.zeros(capacity, np.bool_)
+        self._log_prices: Floats = np.full(capacity, np.nan, np.float32)
         self._available = np.zeros(capacity, np.bool_)
         self._levels = np.full(capacity, -np.inf)
         self._tie_breaks = np.zeros(capacity, np.uint32)  # Rows differ from worker to worker; this does not.
@@ -143,6 +145,11 @@ class Catalogue:
     def borrowed(self) -> npt.NDArray[np.bool_]:
         """(M,) whether training has not seen the item."""
         return self._borrowed[: len(self._shelved)]
+
+    @property
+    def log_prices(self) -> Floats:
+        """(M,) of `model.prices`, NaN where there is none."""
+        return self._log_prices[: len(self._shelved)]
 
     @property
     def available(self) -> npt.NDArray[np.bool_]:
@@ -241,6 +248,7 @@ class Catalogue:
             self._set_watched(item_id, row)
             self._tie_breaks[row] = zlib.crc32(item_id.encode())
         self._shelved[row] = shelved._replace(vector=NO_VECTOR)
+        self._log_prices[row] = log_price(shelved.price)
         self._available[row] = shelved.available
         self._levels[row], self._newest_ms[row] = level(shelved.counts, self.half_life_ms)
         return row
@@ -253,6 +261,7 @@ class Catalogue:
         self._shelved[row] = None
         self._vectors[row] = self._contexts[row] = 0.0
         self._borrowed[row] = False
+        self._log_prices[row] = np.nan
         self._available[row] = False
         self._levels[row] = -np.inf
         self._newest_ms[row] = 0
@@ -272,6 +281,7 @@ class Catalogue:
             self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
             self._contexts = np.concatenate([self._contexts, np.zeros_like(self._contexts)])
             self._borrowed = np.concatenate([self._borrowed, np.zeros_like(self._borrowed)])
+            self._log_prices = np.concatenate([self._log_prices, np.full_like(self._log_prices, np.nan)])
             self._available = np.concatenate([self._available, np.zeros_like(self._available)])
             self._levels = np.concatenate([self._levels, np.full_like(self._levels, -np.inf)])
             self._newest_ms = np.concatenate([self._newest_ms, np.zeros_like(self._newest_ms)])

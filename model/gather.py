@@ -27,6 +27,8 @@ class Gathered(NamedTuple):
     """(B, 1 + N, N)"""
     numbers: Rows
     """(B, N) the lines' items in the co-occurrence counts, -1 for none."""
+    log_prices: Floats
+    """(B, N) of the lines' items, NaN for none."""
 
 
 def texts_of(windows: Sequence[Sequence[Line]], catalogue: Catalogue, manifest: Manifest) -> list[str]:
@@ -76,7 +78,7 @@ def gather(
                 share = manifest.text_share if present[user, place] else 1.0
                 vectors[user, place] = mixed(vectors[user, place], text, share)
                 present[user, place] = True
-    return Gathered(vectors, features(windows, manifest.lines), variants(present), counted)
+    return Gathered(vectors, features(windows, rows), variants(present), counted, catalogue.log_prices[rows])
 
 
 def mixed(item: Floats, text: Floats, share: float) -> Floats:

@@ -5,7 +5,7 @@ nothing of items or of how a line's vector came about.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,8 @@ from model.text import Line
 KINDS: tuple[Kind, ...] = tuple(Kind)
 """A kind's place here is its number in the graph: part of a bundle's contract, new kinds go to the end."""
 
-NUMBERS = ("dwell_s", "rating", "price", "quantity", "age_h")
-"""What the graph is told of a line beside its kind, in this order. Not told: -1. age_h: before the newest line."""
+NUMBERS = ("dwell_s", "rating", "price", "quantity")
+"""What the graph is told of a line beside its kind, in this order. Not told: -1."""
 
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 
@@ -31,6 +31,8 @@ class Features(NamedTuple):
     """(B, N)."""
     numbers: Floats
     """(B, N, F): NUMBERS."""
+    twins: Floats
+    """(B, N, N) 1 where the first line is older than the second and names the same item."""
 
 
 class Interests(NamedTuple):
@@ -42,14 +44,19 @@ class Interests(NamedTuple):
     """(B, R, N) with which each line entered; negative pushes away."""
 
 
-def features(windows: Sequence[Sequence[Line]], n: int) -> Features:
-    """Behaviour features of the windows' lines, padded to n lines."""
+def features(windows: Sequence[Sequence[Line]], items: npt.NDArray[np.int64]) -> Features:
+    """Behaviour of the windows' lines.
+
+    Args:
+        windows: B windows' lines.
+        items: (B, N) a number for each line's item, -1 for none and for padding.
+    """
+    n = items.shape[1]
     kinds = np.zeros((len(windows), n), np.int64)
     numbers = np.full((len(windows), n, len(NUMBERS)), -1.0, np.float32)
     for user, lines in enumerate(windows):
         if not lines:
             continue
-        newest_ms = lines[-1].at_ms
         kinds[user, : len(lines)] = [_KIND_NUMBERS[line.kind] for line in lines]
         numbers[user, : len(lines)] = [
             (
@@ -57,11 +64,21 @@ def features(windows: Sequence[Sequence[Line]], n: int) -> Features:
                 -1.0 if line.rating is None else line.rating,
                 -1.0 if line.price is None else line.price,
                 -1.0 if line.quantity is None else line.quantity,
-                (newest_ms - line.at_ms) / 3_600_000,
             )
             for line in lines
         ]
-    return Features(kinds, numbers)
+    return Features(kinds, numbers, twins(items))
+
+
+def twins(items: npt.NDArray[np.integer[Any]]) -> Floats:
+    """(B, N, N) 1 where the first line is older than the second and names the same item.
+
+    Args:
+        items: (B, N) numbers, oldest first, -1 for none.
+    """
+    same = (items[:, :, None] == items[:, None, :]) & (items >= 0)[:, None, :]
+    found: Floats = np.triu(same, 1).astype(np.float32)
+    return found
 
 
 def variants(present: npt.NDArray[np.bool_]) -> Floats:
@@ -113,7 +130,8 @@ class Interest:
             told: behaviour of the same lines.
             keep: (B, R, N) 1 where the variant keeps the line.
         """
-        inputs: dict[str, Array] = {"vectors": vectors, "kinds": told.kinds, "numbers": told.numbers, "keep": keep}
+        inputs: dict[str, Array] = {"vectors": vectors, "kinds": told.kinds, "numbers": told.numbers}
+        inputs |= {"twins": told.twins, "keep": keep}
 
         def feeds(users: slice) -> dict[str, Array]:
             return {name: array[users] for name, array in inputs.items()}

@@ -19,6 +19,7 @@ from model.encoder import Encoder
 from model.event import Kind
 from model.gather import gather, texts_of
 from model.interest import Interest, Interests, anything_wanted
+from model.prices import apart
 from model.scorer import FEATURES, Scorer, biggest_losses
 from model.session import Floats
 from model.text import Line, refuses
@@ -137,11 +138,12 @@ class Recommender:
             )
             events = np.array([[window.n_events] for window in windows], np.float32)
             gaps_h = _gaps_h(lines, at_ms)
-            scores = self._scores(whole, candidates, events, gaps_h)[:, 0]
+            prices = gathered.log_prices
+            scores = self._scores(whole, candidates, events, gaps_h, prices)[:, 0]
             best = np.argsort(-scores, axis=1, kind="stable")[:, : self._items + SPARE]  # (B, T) places of candidates
             n_without = np.maximum(events - (np.arange(gathered.keep.shape[1]) > 0), 0)
             scores = self._scores(
-                interests, candidates, n_without, gaps_h, best
+                interests, candidates, n_without, gaps_h, prices, best
             )  # (B, 1 + N, T): what each line brought
             best_rows = np.take_along_axis(candidates.rows, best, axis=1)
             reasons = biggest_losses(scores, whole.weights[:, 0], REASONS)
@@ -155,7 +157,13 @@ class Recommender:
             ]
 
     def _scores(
-        self, interests: Interests, candidates: Candidates, events: Floats, gaps_h: Floats, chosen: Rows | None = None
+        self,
+        interests: Interests,
+        candidates: Candidates,
+        events: Floats,
+        gaps_h: Floats,
+        log_prices: Floats,
+        chosen: Rows | None = None,
     ) -> Floats:
         """(B, R, K) scores of the candidates, or (B, R, T) of the chosen places; -inf where there is none.
 
@@ -164,6 +172,7 @@ class Recommender:
             candidates: of the same users.
             events: (B, R) how many events the variant has seen.
             gaps_h: (B,) hours from the newest line to the request.
+            log_prices: (B, N) of the lines' items.
             chosen: (B, T) places among the candidates; None: all.
         """
         rows = candidates.rows if chosen is None else np.take_along_axis(candidates.rows, chosen, axis=1)
@@ -173,6 +182,7 @@ class Recommender:
         told[..., 2] = self._catalogue.popularity[rows][:, None, :]
         told[..., 3], told[..., 4] = events[:, :, None], gaps_h[:, None, None]
         told[..., 5] = self._catalogue.borrowed[rows][:, None, :]
+        told[..., 6] = apart(interests.weights, log_prices, self._catalogue.log_prices[rows])
         scores = self._scorer(interests.vectors, self._catalogue.vectors, rows, told)
         scores[np.broadcast_to(rows[:, None, :] < 0, scores.shape)] = -np.inf
         return scores

@@ -15,11 +15,13 @@ from model.cooccurrence import Cooccurrence
 from model.interest import KINDS
 from model.item_tower import LENDERS, nearest
 from model.popularity import ENOUGH, WEIGHTS
+from model.prices import apart
 from model.session import Floats
 from model.training.baselines.protocol import Asked
 from model.training.examples import Mask
 from model.training.graphs import TREND_AFTER_H
 from model.training.lessons import Lessons
+from model.training.line_weights import strengths
 from model.training.logs.columns import Items, Log
 from model.training.metrics import hide, ranks, values
 
@@ -27,9 +29,11 @@ SCORES = 50_000_000
 """Validation scores that are held at a time: 200 MB. More requests: finer choices."""
 MOST = 4000
 """Validation requests; NDCG@10 is then known to .004, and a difference between two choices to a fifth of that."""
-GRID = (0.0, 5.0, 10.0, 20.0, 40.0, 80.0)
+GRID = (0.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0)
 """Of co-occurrence, against a cosine times about 20."""
 TRENDS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0)
+APARTS = (0.0, -0.1, -0.2, -0.4, -0.8)
+"""Of each doubling between prices."""
 BONUSES = (-0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 """Of new items; ascending."""
 HIDDEN = 0.1
@@ -51,6 +55,8 @@ class Learned(NamedTuple):
     recency: Floats
     """(N,) by age, 1 for the newest line."""
     scale: float
+    lines: Floats
+    """(T,) of `line_weights`."""
 
 
 class Worth(NamedTuple):
@@ -60,6 +66,7 @@ class Worth(NamedTuple):
     symmetric: float
     trend: float
     borrowed: float
+    apart: float
     steps: dict[str, float]
     """What was added -> NDCG@10 on validation from there on."""
     new_items: dict[str, float]
@@ -85,16 +92,17 @@ def calibrate(log: Log, learned: Learned, counted: Cooccurrence, asked: Asked, l
     told: dict[str, float] = {}
     scores = tower_scores(learned, lessons)
     told["towers"] = _ndcg(scores, asked)
-    weights = {"directed": 0.0, "symmetric": 0.0}
-    matrices = dict(zip(weights, pair_matrices(counted, log.items), strict=True))
+    weights: dict[str, float] = {}
+    matrices = dict(zip(("directed", "symmetric"), pair_matrices(counted, log.items), strict=True))
     for name, matrix in matrices.items():
         extra = _window_matrix(learned, lessons, len(known)) @ matrix
         weights[name], scores, told[name] = _best(scores, extra.toarray(), GRID, asked)
+    weights["apart"], scores, told["apart"] = _best(scores, prices_apart(log.items, learned, lessons), APARTS, asked)
     pairs = sum(np.float32(weights[name]) * matrix for name, matrix in matrices.items())
     bonus, new = _bonus(learned, lessons, asked, known, pairs)
     selling = away(asked, lessons)[:, None] * popularity_at(log, asked.at_ms, len(known))
     trend, _, told["trend"] = _best(scores, selling, TRENDS, asked)
-    return Worth(weights["directed"], weights["symmetric"], trend, bonus, told, new)
+    return Worth(weights["directed"], weights["symmetric"], trend, bonus, weights["apart"], told, new)
 
 
 def tower_scores(learned: Learned, lessons: Lessons) -> Floats:
@@ -114,6 +122,16 @@ def pair_matrices(counted: Cooccurrence, items: Items) -> tuple[sparse.csr_array
     return sparse.csr_array((counted.directed, where), shape=shape), sparse.csr_array(
         (counted.symmetric, where), shape=shape
     )
+
+
+def prices_apart(items: Items, learned: Learned, lessons: Lessons) -> Floats:
+    """(Q, I) of `model.prices.apart`, all items being candidates."""
+    told = items.table.column("price").to_numpy().astype(np.float32)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        log_prices = np.where(told > 0, np.log2(told), np.nan).astype(np.float32)
+    lines = np.where(lessons.items >= 0, log_prices[np.where(lessons.items >= 0, lessons.items, 0)], np.nan)
+    weights = strengths(learned.lines, lessons.lines) * learned.recency[: lessons.items.shape[1]]
+    return apart(weights[:, None], lines, log_prices[None])[:, 0]
 
 
 def borrowed(texts: Floats, lenders: Mask, vectors: Floats) -> Floats:
@@ -219,7 +237,7 @@ def _recall(scores: Floats, asked: Asked, chosen: Mask) -> float:
 def _window_matrix(learned: Learned, lessons: Lessons, size: int) -> sparse.csr_array:
     """(Q, I) weight of each item in each window."""
     there = lessons.items >= 0
-    weights = (lessons.strengths * learned.recency[: lessons.items.shape[1]])[there]
+    weights = (strengths(learned.lines, lessons.lines) * learned.recency[: lessons.items.shape[1]])[there]
     places = np.concatenate([[0], np.cumsum(there.sum(1))])
     made = sparse.csr_array((weights, lessons.items[there], places), shape=(len(there), size))
     made.sum_duplicates()

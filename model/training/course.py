@@ -13,9 +13,9 @@ from model.encoder import Encoder
 from model.session import Floats
 from model.training.baselines.protocol import Asked, asked
 from model.training.examples import Mask, Requests, replay
-from model.training.graphs import Weights
 from model.training.hidden import not_hidden
-from model.training.lessons import Lessons, known_items, lessons, strengths_of, training_requests
+from model.training.lessons import Lessons, codes_of, known_items, lessons, training_requests
+from model.training.line_weights import Codes
 from model.training.logs.columns import Log
 from model.training.splits import Split
 
@@ -57,9 +57,9 @@ class Course:
         return found
 
     @cached_property
-    def strengths(self) -> Floats:
-        """(X,) of the log's lines."""
-        return strengths_of(self.log, Weights())
+    def lines(self) -> Codes:
+        """(X,) what the log's lines tell."""
+        return codes_of(self.log)
 
     @property
     def rows(self) -> Mask:
@@ -78,7 +78,7 @@ class Course:
         A user's first touch teaches nothing, and what a user has already no list shows: both are left out.
         """
         requests = training_requests(self.log, rows, self.base.lines, self.base.age_ms)
-        found = lessons(self.log, requests, self.strengths)
+        found = lessons(self.log, requests, self.lines)
         teaching = (found.items >= 0).any(axis=1) & ~had_already(requests)
         return found.only(np.flatnonzero(teaching)), known_items(self.log, rows)
 
@@ -87,7 +87,7 @@ class Course:
         """Validation requests of items that training sees and the user has not, whose windows hold something."""
         among = self.rows | self._rows(self._split.valid)
         requests = replay(self.log, self._split.valid, among, self.base.lines, self.base.age_ms)
-        put = lessons(self.log, requests, self.strengths)
+        put = lessons(self.log, requests, self.lines)
         known = known_items(self.log, self.rows)[put.targets]
         some = np.flatnonzero((put.items >= 0).any(axis=1) & known & ~had_already(requests))
         return asked(self.log, requests.only(some)), put.only(some)

@@ -24,8 +24,7 @@ from model.bundle import (
     Bundle,
 )
 from model.cooccurrence import Cooccurrence
-from model.event import Kind
-from model.interest import KINDS, NUMBERS, Features, Interest, variants
+from model.interest import Interest, variants
 from model.scorer import FEATURES, Scorer
 from model.session import Floats
 from model.training.calibrate import Learned, Worth
@@ -33,6 +32,7 @@ from model.training.examples import Mask
 from model.training.folder import becoming, describe
 from model.training.graphs import AGES, Weights, interest_graph, item_graph, scorer_graph
 from model.training.lessons import Lessons
+from model.training.line_weights import examples, of_table, strengths
 from model.training.network import Towers
 
 WINDOWS = 256
@@ -62,9 +62,9 @@ def learned_of(towers: Towers) -> Learned:
     """What the towers learned, as arrays."""
     with torch.inference_mode():
         recency = torch.exp(towers.log_recency - towers.log_recency[0])
-        told = (towers.texts, towers.projection, towers.own, towers.context, recency)
-        texts, projection, own, context, table = (each.float().cpu().numpy() for each in told)
-        return Learned(texts, projection, own, context, table, float(towers.log_scale.exp()))
+        told = (towers.texts, towers.projection, towers.own, towers.context, recency, towers.line_table())
+        texts, projection, own, context, table, lines = (each.float().cpu().numpy() for each in told)
+        return Learned(texts, projection, own, context, table, float(towers.log_scale.exp()), lines)
 
 
 def weights_of(learned: Learned, worth: Worth) -> Weights:
@@ -72,12 +72,14 @@ def weights_of(learned: Learned, worth: Worth) -> Weights:
     table = [float(value) for value in learned.recency] + [0.0] * (AGES - len(learned.recency))
     return Weights(
         recency=tuple(table),
+        lines=of_table(learned.lines),
         scale=learned.scale,
         directed=worth.directed,
         symmetric=worth.symmetric,
         popularity=1.0,
         trend=worth.trend,
         borrowed=worth.borrowed,
+        apart=worth.apart,
     )
 
 
@@ -132,13 +134,13 @@ def parity(bundle: Bundle, towers: Towers, item_ids: list[str], known: Mask, les
     Raises:
         ExportError: they differ by more than half precision explains.
     """
-    some = lessons.only(_comparable(lessons, known)[:WINDOWS])
+    some = lessons.only(_comparable(lessons, known, learned_of(towers).lines)[:WINDOWS])
     seen = np.flatnonzero(known)
     towers = towers.eval().cpu()
     with torch.inference_mode():
         candidates, contexts = towers.items()
-        items, strengths = torch.tensor(some.items.astype(np.int64)), torch.tensor(some.strengths)
-        interests = towers.interests(items, strengths, contexts)
+        items, lines = torch.tensor(some.items.astype(np.int64)), torch.tensor(some.lines.astype(np.int64))
+        interests = towers.interests(items, lines, contexts)
         candidates = torch.nn.functional.normalize(candidates, dim=1)
         scores = towers.scores(interests, candidates[seen]).numpy()
     texts = towers.texts.numpy()[seen]
@@ -165,23 +167,21 @@ def parity(bundle: Bundle, towers: Towers, item_ids: list[str], known: Mask, les
     return found
 
 
-def _comparable(lessons: Lessons, known: Mask) -> npt.NDArray[np.int64]:
+def _comparable(lessons: Lessons, known: Mask, table: Floats) -> npt.NDArray[np.int64]:
     """Windows of known items alone, in which all speaks for something.
 
     Other items borrow in the bundle and do not in the network; what is left of opposites has no direction to compare.
     """
     there = lessons.items >= 0
     learned = known[np.where(there, lessons.items, 0)] | ~there
-    return np.flatnonzero((learned & (lessons.strengths >= 0)).all(axis=1))
+    return np.flatnonzero((learned & (strengths(table, lessons.lines) >= 0)).all(axis=1))
 
 
 def _interests(bundle: Bundle, contexts: Floats, lessons: Lessons) -> Floats:
-    """(B, D) by the bundle's graph, for lines of one kind: their strength is put into their context."""
-    newest_last = lessons.items[:, ::-1]
-    there = newest_last >= 0
-    vectors = contexts[np.where(there, newest_last, 0)] * (lessons.strengths[:, ::-1] * there)[..., None]
-    kinds = np.full(newest_last.shape, KINDS.index(Kind.CLICK), np.int64)
-    numbers = np.full((*newest_last.shape, len(NUMBERS)), -1.0, np.float32)
-    found = Interest(bundle)(vectors.astype(np.float32), Features(kinds, numbers), variants(there)[:, :1])
+    """(B, D) by the bundle's graph."""
+    items, lines = lessons.items[:, ::-1], lessons.lines[:, ::-1]
+    there = items >= 0
+    vectors = contexts[np.where(there, items, 0)] * there[..., None]
+    found = Interest(bundle)(vectors.astype(np.float32), examples(lines, items), variants(there)[:, :1])
     interests: Floats = found.vectors[:, 0]
     return interests

@@ -34,6 +34,7 @@ EPSILON = 0.2
 .0801 -> .0810, and more for users with one event."""
 WARM_UP = 100
 """Steps until the learning rate is reached, or a tenth of all."""
+LINES_RATE = float(__import__("os").environ.get("LINES_RATE", "5"))
 CLIPPED = 5.0
 """Longest gradient."""
 LEAST_RATE = 0.05
@@ -168,7 +169,7 @@ class Scoring:
     def __init__(self, towers: Towers, lessons: Lessons) -> None:
         self._towers = towers.eval()
         self._items = torch.tensor(lessons.items.astype(np.int64))
-        self._strengths = torch.tensor(lessons.strengths)
+        self._lines = torch.tensor(lessons.lines.astype(np.int64))
         self._next = 0
         with torch.inference_mode():
             candidates, self._contexts = towers.items()
@@ -180,8 +181,8 @@ class Scoring:
         self._next = part.stop
         device = self._contexts.device
         with torch.inference_mode():
-            items, strengths = self._items[part].to(device), self._strengths[part].to(device)
-            interests = self._towers.interests(items, strengths, self._contexts)
+            items, lines = self._items[part].to(device), self._lines[part].to(device)
+            interests = self._towers.interests(items, lines, self._contexts)
             found: Floats = (interests @ self._candidates.T).float().cpu().numpy()
         return found
 
@@ -194,7 +195,7 @@ class _Run:
     ) -> None:
         self.towers, self.settings, self.device = towers, settings, device
         self.items = torch.tensor(lessons.items.astype(np.int64))
-        self.strengths = torch.tensor(lessons.strengths)
+        self.lines = torch.tensor(lessons.lines.astype(np.int64))
         self.targets = torch.tensor(lessons.targets.astype(np.int64))
         self.known = torch.tensor(np.flatnonzero(known))
         self.place_of = torch.full((len(known),), -1)
@@ -202,10 +203,12 @@ class _Run:
         self.batch = settings.batch or batch_size(len(self.targets))
         self.steps = max(len(self.targets) // self.batch, 1)
         self.sampled = settings.negatives or (0 if len(self.known) <= FULL else SAMPLED)
-        rates = [towers.log_scale, towers.log_recency]
-        tables = [told for told in towers.parameters() if not any(told is rate for rate in rates)]
+        groups = {
+            1.0: [towers.projection, towers.own, towers.context, towers.log_scale, towers.log_recency],
+            LINES_RATE: [towers.line_changes],
+        }
         self.optimizer = torch.optim.Adam(
-            [{"params": tables}, {"params": rates}],
+            [{"params": params, "times": times} for times, params in groups.items()],
             settings.learning_rate,
             betas=(0.9, 0.98),
             eps=EPSILON / self.batch,
@@ -224,7 +227,7 @@ class _Run:
         for step, places in enumerate(self._batches(number), number * self.steps):
             rate = self.settings.learning_rate * _rate(step, total)
             for group in self.optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["times"]
             loss = self._loss(places)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
@@ -249,7 +252,7 @@ class _Run:
             items = _cut(items, self.settings.cut)
         among, correction = self._among(targets)
         with self.cast():
-            scores = self.towers(items.to(self.device), self.strengths[places].to(self.device), among.to(self.device))
+            scores = self.towers(items.to(self.device), self.lines[places].to(self.device), among.to(self.device))
         place_of = self.place_of
         if self.sampled:
             place_of = torch.full_like(place_of, -1)

@@ -3,18 +3,18 @@
 Needs `onnx`, not torch: zero-shot and trained bundles differ in numbers, not in graphs.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from model.event import Kind
 from model.interest import KINDS, NUMBERS
 from model.scorer import FEATURES
 from model.session import Floats
+from model.training.line_weights import AGAIN, EDGES, PRIOR, LineWeights
 
 OPSET = 17
 IR_VERSION = 8  # onnxruntime 1.14 and later read it.
@@ -23,25 +23,6 @@ AGES = 256
 """Lines of the longest window that a manifest allows."""
 TREND_AFTER_H = 12.0
 """Hours after which a user is back rather than still there: a night."""
-
-KIND_WEIGHTS: dict[Kind, float] = {
-    Kind.IMPRESSION: 0.0,
-    Kind.CLICK: 1.0,
-    Kind.BROWSE: 1.0,
-    Kind.SEARCH: 1.0,
-    Kind.FAVOURITE: 1.5,
-    Kind.CART: 1.5,
-    Kind.PURCHASE: 1.5,
-    Kind.RETURN: -1.0,
-    Kind.REVIEW: 1.5,
-    Kind.SIGNUP: 1.0,
-    Kind.DISLIKE: -1.0,
-}
-"""What a line of a kind says about its vector; negative pushes away. An impression says nothing, and ages nothing.
-
-A refusal must outweigh the wish for the same item just before it (1.5, decayed to .75), and not by much: what is left
-points away from the item, and from all that is anything like it.
-"""
 
 
 @dataclass(frozen=True)
@@ -54,11 +35,7 @@ class Weights:
     """Parts of equal length in which vectors are compared, each by its own cosine: towers trained apart."""
     scale: float = 1.0
     """Of the cosine."""
-    kinds: Mapping[Kind, float] = field(default_factory=lambda: KIND_WEIGHTS)
-    short_dwell_s: float = 3.0
-    """A browse shorter than this was a mistake,"""
-    short_dwell: float = -0.8
-    """and counts so: more than the click before it (decayed to 0.5) that led there."""
+    lines: LineWeights = PRIOR
     directed: float = 8.0
     symmetric: float = 5.0
     popularity: float = 0.5
@@ -67,58 +44,39 @@ class Weights:
     """Of popularity for whoever comes back TREND_AFTER_H or more after the newest line; nothing within a visit."""
     borrowed: float = 0.0
     """Of an item that training has not seen: its borrowed vectors are shorter than what it would have learned."""
+    apart: float = 0.0
+    """Of each doubling between an item's price and those of what the user wants."""
 
 
 def interest_graph(weights: Weights) -> bytes:
-    """Sum of line vectors, weighted by recency, kind, dwell and rating; for R variants of each window at once.
+    """Sum of line vectors, weighted by recency and behaviour (`line_weights`); for R variants of each window at once.
 
-    Inputs vectors (B, N, D), kinds (B, N), numbers (B, N, F), keep (B, R, N); outputs interests (B, R, D) of unit
-    length (zero stays zero) and weights (B, R, N). A line's age is the number of newer lines that the variant keeps:
-    without a line, those before it move up, exactly as if it had never been.
+    Inputs vectors (B, N, D), kinds (B, N), numbers (B, N, F), twins (B, N, N), keep (B, R, N); outputs interests
+    (B, R, D) of unit length (zero stays zero) and weights (B, R, N). A line's age is the number of newer lines that the
+    variant keeps, and it says again what the older ones of its item said that the variant keeps: without a line all is
+    exactly as if it had never been.
     """
     graph = _Graph()
-    graph.constant("kind_weights", [weights.kinds[kind] for kind in KINDS])
-    graph.constant("kind_steps", [float(weights.kinds[kind] != 0) for kind in KINDS])
-    graph.constant("dwell_at", NUMBERS.index("dwell_s"), np.int64)
-    graph.constant("rating_at", NUMBERS.index("rating"), np.int64)
-    graph.constant("line_axis", 2, np.int64)
+    graph.constant("kind_factors", [weights.lines.kinds[kind] for kind in KINDS])
+    graph.constant("kind_steps", [float(weights.lines.kinds[kind] != 0) for kind in KINDS])
     graph.constant("row", [1], np.int64)
-    graph.constant("zero", 0.0)
-    graph.constant("one", 1.0)
-
-    graph.add("Gather", ["kind_weights", "kinds"], "kind")
-    # Dwell: not told 1; short negative; then .5 at 3 s, 1 at 13 s, 1.5 from 23 s on.
-    graph.add("Gather", ["numbers", "dwell_at"], "dwell", axis=2)
-    graph.line("dwell", "dwell_long", slope=0.05, at_zero=0.35, low=0.5, high=1.5)
-    graph.constant("short_dwell_s", weights.short_dwell_s)
-    graph.constant("short_dwell", weights.short_dwell)
-    graph.add("Less", ["dwell", "short_dwell_s"], "is_short")
-    graph.add("Where", ["is_short", "short_dwell", "dwell_long"], "dwell_any")
-    graph.add("Less", ["dwell", "zero"], "no_dwell")
-    graph.add("Where", ["no_dwell", "one", "dwell_any"], "dwell_factor")
-    # Rating: not told 1; 5 -> 1, 4 -> .7, 3 -> .4; 2 -> -.55, 1 -> -.8.
-    graph.add("Gather", ["numbers", "rating_at"], "rating", axis=2)
-    graph.line("rating", "rating_good", slope=0.3, at_zero=-0.5, low=0.1, high=1.0)
-    graph.line("rating", "rating_bad", slope=0.25, at_zero=-1.05, low=-0.8, high=-0.55)
-    graph.constant("bad_rating", 2.0)
-    graph.add("LessOrEqual", ["rating", "bad_rating"], "is_bad")
-    graph.add("Where", ["is_bad", "rating_bad", "rating_good"], "rating_any")
-    graph.add("Less", ["rating", "zero"], "no_rating")
-    graph.add("Where", ["no_rating", "one", "rating_any"], "rating_factor")
-    # Two reasons to push away do not make one to draw near: the least sign, times the sizes.
-    signs, sizes = [], []
-    for name in ("kind", "dwell_factor", "rating_factor"):
-        signs.append(graph.add("Sign", [name], f"{name}_sign"))
-        sizes.append(graph.add("Abs", [name], f"{name}_size"))
-    graph.add("Min", signs, "sign")
-    graph.add("Mul", sizes[:2], "size_of_two")
-    graph.add("Mul", ["size_of_two", sizes[2]], "size")
-    graph.add("Mul", ["sign", "size"], "strength")
-    graph.add("Unsqueeze", ["strength", "row"], "strengths")
+    graph.constant("line_axis", 2, np.int64)
+    graph.add("Gather", ["kind_factors", "kinds"], "kind_factor")
+    for place, name in enumerate(NUMBERS):
+        graph.constant(f"{name}_at", [place], np.int64)
+        graph.add("Gather", ["numbers", f"{name}_at"], name, axis=2)
+        graph.factor(name, EDGES[name], weights.lines.numbers[name])
+    graph.least_sign_times_sizes([f"{name}_factor" for name in ("kind", *NUMBERS)], "strength")
+    graph.add("Unsqueeze", ["strength", "row"], "strength_rows")
 
     graph.add("Gather", ["kind_steps", "kinds"], "steps")
     graph.add("Unsqueeze", ["steps", "row"], "step_rows")
     graph.add("Mul", ["keep", "step_rows"], "kept_steps")
+    graph.constant("last_axis_of_four", [-1], np.int64)
+    graph.add("MatMul", ["kept_steps", "twins"], "times_before")
+    graph.add("Unsqueeze", ["times_before", "last_axis_of_four"], AGAIN)
+    graph.factor(AGAIN, EDGES[AGAIN], weights.lines.numbers[AGAIN])
+    graph.least_sign_times_sizes(["strength_rows", f"{AGAIN}_factor"], "strengths")
     graph.add("CumSum", ["kept_steps", "line_axis"], "age", exclusive=1, reverse=1)
     graph.constant("recency_table", weights.recency)
     graph.add("Cast", ["age"], "age_place", to=TensorProto.INT64)
@@ -133,6 +91,7 @@ def interest_graph(weights: Weights) -> bytes:
             "vectors": (TensorProto.FLOAT, ["B", "N", "D"]),
             "kinds": (TensorProto.INT64, ["B", "N"]),
             "numbers": (TensorProto.FLOAT, ["B", "N", len(NUMBERS)]),
+            "twins": (TensorProto.FLOAT, ["B", "N", "N"]),
             "keep": (TensorProto.FLOAT, ["B", "R", "N"]),
         },
         {"interests": ["B", "R", "D"], "weights": ["B", "R", "N"]},
@@ -141,6 +100,8 @@ def interest_graph(weights: Weights) -> bytes:
 
 def scorer_graph(weights: Weights) -> bytes:
     """Cosine + co-occurrence + a popularity prior that fades as a user's events grow + what sells since the last visit.
+
+    Beside them a word for new items, and one on prices.
 
     Inputs interests (B, R, D), items (B, K, D), features (B, R, K, F); output scores (B, R, K).
     """
@@ -164,9 +125,12 @@ def scorer_graph(weights: Weights) -> bytes:
     graph.add("Mul", ["away_popularity", "trend_weight"], "trend")
     graph.constant("borrowed_weight", weights.borrowed)
     graph.add("Mul", ["borrowed", "borrowed_weight"], "borrowed_part")
+    graph.constant("apart_weight", weights.apart)
+    graph.add("Mul", ["apart", "apart_weight"], "apart_part")
     graph.constant("scale", weights.scale)
     graph.add("Mul", ["cosines", "scale"], "alike")
-    graph.add("Sum", ["alike", "directed_part", "symmetric_part", "prior", "trend", "borrowed_part"], "scores")
+    parts = ["directed_part", "symmetric_part", "prior", "trend", "borrowed_part", "apart_part"]
+    graph.add("Sum", ["alike", *parts], "scores")
     return graph.bytes(
         "scorer",
         {
@@ -218,6 +182,24 @@ class _Graph:
     def add(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self._nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
         return output
+
+    def factor(self, name: str, edges: Sequence[float], factors: Sequence[float]) -> None:
+        """`name`_factor (...) = factors[how many edges `name` (..., 1) has reached]."""
+        self.constant(f"{name}_edges", edges)
+        self.constant(f"{name}_factors", factors)
+        self.constant(f"{name}_axis", [-1], np.int64)
+        self.add("GreaterOrEqual", [name, f"{name}_edges"], f"{name}_reached")
+        self.add("Cast", [f"{name}_reached"], f"{name}_reached_each", to=TensorProto.INT64)
+        self.add("ReduceSum", [f"{name}_reached_each", f"{name}_axis"], f"{name}_place", keepdims=0)
+        self.add("Gather", [f"{name}_factors", f"{name}_place"], f"{name}_factor")
+
+    def least_sign_times_sizes(self, factors: Sequence[str], output: str) -> None:
+        """Two reasons to push away do not make one to draw near."""
+        self.add("Min", [self.add("Sign", [name], f"{name}_sign") for name in factors], f"{output}_sign")
+        size = f"{output}_sign"
+        for place, name in enumerate(factors):
+            last = place == len(factors) - 1
+            size = self.add("Mul", [size, self.add("Abs", [name], f"{name}_size")], output if last else f"with_{name}")
 
     def line(self, value: str, output: str, *, slope: float, at_zero: float, low: float, high: float) -> None:
         """output = slope * value + at_zero, within low and high."""

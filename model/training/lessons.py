@@ -1,7 +1,6 @@
 """Between windows and the network: what is learned from, as arrays.
 
-Knows nothing of torch. A line's strength comes from the interest graph that serves, run on that line alone: what a
-dislike or a short dwell weighs is written down once.
+Knows nothing of torch.
 """
 
 from typing import Any, NamedTuple
@@ -9,15 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from model.interest import NUMBERS
-from model.session import Array, Floats, Session
+from model.interest import KINDS
 from model.training.examples import Mask, Requests, replay
-from model.training.graphs import AGES, Weights, interest_graph
+from model.training.line_weights import KIND_FACTORS, Codes, codes
 from model.training.logs.columns import Ints32, Ints64, Log
 from model.training.splits import touches
-
-LINES_AT_ONCE = 8192
-"""Lines whose strengths are computed in one call."""
 
 
 class Lessons(NamedTuple):
@@ -25,8 +20,8 @@ class Lessons(NamedTuple):
 
     items: Ints32
     """(Q, N) item numbers, newest first, -1 behind; lines that name no item or say nothing are left out."""
-    strengths: Floats
-    """(Q, N)"""
+    lines: Codes
+    """(Q, N) what else the lines tell: their places in the tables of `line_weights`."""
     targets: Ints32
     """(Q,)"""
     newest_ms: Ints64
@@ -34,7 +29,7 @@ class Lessons(NamedTuple):
 
     def only(self, places: npt.NDArray[np.integer] | Mask) -> "Lessons":
         """The lessons at these places."""
-        return Lessons(self.items[places], self.strengths[places], self.targets[places], self.newest_ms[places])
+        return Lessons(self.items[places], self.lines[places], self.targets[places], self.newest_ms[places])
 
 
 def training_requests(log: Log, rows: Mask, lines: int, age_ms: int) -> Requests:
@@ -48,18 +43,19 @@ def training_requests(log: Log, rows: Mask, lines: int, age_ms: int) -> Requests
     return replay(log, np.flatnonzero(rows & touches(log)), rows, lines, age_ms)
 
 
-def lessons(log: Log, requests: Requests, strengths: Floats) -> Lessons:
+def lessons(log: Log, requests: Requests, told: Codes) -> Lessons:
     """The requests as the network reads them.
 
     Args:
         log: the requests' own.
         requests: Q.
-        strengths: (X,) of the log's lines.
+        told: `codes_of` the log.
     """
     rows = requests.rows
     there = rows >= 0
     held = np.where(there, rows, 0)
-    counted = there & (log.item[held] >= 0) & (strengths[held] != 0)
+    speaks = np.array([KIND_FACTORS[kind] != 0 for kind in KINDS])
+    counted = there & (log.item[held] >= 0) & speaks[log.kind[held]]
     newest_first = np.argsort(~counted[:, ::-1], axis=1, kind="stable")
     rows = np.take_along_axis(rows[:, ::-1], newest_first, 1)
     counted = np.take_along_axis(counted[:, ::-1], newest_first, 1)
@@ -67,30 +63,31 @@ def lessons(log: Log, requests: Requests, strengths: Floats) -> Lessons:
     items = np.where(counted, log.item[held], -1).astype(np.int32)
     newest = requests.rows.max(axis=1, initial=-1)  # Rows ascend with time.
     newest_ms = np.where(newest >= 0, log.at_ms[newest], -1)
-    return Lessons(items, np.where(counted, strengths[held], 0).astype(np.float32), requests.target, newest_ms)
+    lines = np.where(counted, told[held], 0) + codes(np.zeros(items.shape, np.int32), {"again": again(items)})
+    return Lessons(items, lines.astype(np.int32), requests.target, newest_ms)
 
 
-def strengths_of(log: Log, weights: Weights) -> Floats:
-    """(X,) with what strength each line enters its window's sum, before recency."""
-    flat = Weights(recency=(1.0,) * AGES, kinds=weights.kinds, short_dwell_s=weights.short_dwell_s)
-    session = Session(interest_graph(flat))
-    size = len(log)
-    numbers = np.full((size, len(NUMBERS)), -1.0, np.float32)
-    told: dict[str, npt.NDArray[np.floating[Any]]] = {
+def codes_of(log: Log) -> Codes:
+    """(X,) what each line tells of itself; how often its item came before depends on the window."""
+    told: dict[str, npt.NDArray[Any]] = {
         "dwell_s": log.dwell_ms / 1000,
         "rating": log.rating,
         "price": log.price,
         "quantity": log.quantity,
     }
-    for name, column in told.items():
-        numbers[:, NUMBERS.index(name)] = np.where(np.isnan(column), np.float32(-1), column)
-    found: Floats = np.empty(size, np.float32)
-    for start in range(0, size, LINES_AT_ONCE):
-        part = slice(start, min(start + LINES_AT_ONCE, size))
-        ones = np.ones((part.stop - part.start, 1, 1), np.float32)
-        kinds, behaviour = log.kind[part].astype(np.int64)[:, None], numbers[part][:, None]
-        feeds: dict[str, Array] = {"vectors": ones, "kinds": kinds, "numbers": behaviour, "keep": ones}
-        (found[part],) = (weights[:, 0, 0] for weights in session.run(["weights"], feeds))
+    return codes(log.kind, {name: np.where(np.isnan(column), -1, column) for name, column in told.items()})
+
+
+def again(items: Ints32) -> Ints32:
+    """(Q, N) how many older lines name the same item.
+
+    Args:
+        items: (Q, N) numbers, newest first, -1 behind.
+    """
+    found = np.zeros(items.shape, np.int32)
+    for place in range(items.shape[1] - 1):
+        mine = items[:, place : place + 1]
+        found[:, place] = ((items[:, place + 1 :] == mine) & (mine >= 0)).sum(1)
     return found
 
 

@@ -4,7 +4,8 @@ Knows nothing of logs, batches or ONNX; `graphs.py` writes the same towers from 
 
 An item is its text's vector, projected, plus an own vector in both roles, plus a second one as context alone (the
 output and input tables of word2vec: Mikolov et al. 2013, Distributed Representations, eq. 2). A window's interest is
-the sum of its lines' contexts, each by its strength and by how many newer lines there are: no attention, an O(1) state.
+the sum of its lines' contexts, each by what the line tells and by how many newer lines there are: no attention, and but
+for repetitions an O(1) state.
 A score is the cosine times a learned scale, trained by a softmax over all items (Klenitskiy & Vasilev 2023) or, in
 large catalogues, over a sample with the logQ correction (Bengio & Senecal 2008; Yi et al. 2019, eq. 3).
 
@@ -16,6 +17,8 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from model.training.line_weights import PRIOR, SIZES, STARTS, STEPS, learnable
 
 RECENCY = 0.38
 """What one newer line leaves of a line's weight before training. Measured on Beauty: learned .52 .29 .12 .05."""
@@ -42,6 +45,11 @@ class Towers(nn.Module):
         self.projection = nn.Parameter(principal(texts, dim) * text_scale)
         self.own = nn.Parameter(torch.zeros(len(texts), dim))
         self.context = nn.Parameter(torch.zeros(len(texts), dim))
+        self.line_changes = nn.Parameter(torch.zeros(sum(SIZES)))
+        self.register_buffer("line_prior", torch.tensor(PRIOR.table()), persistent=False)
+        self.line_prior: Tensor
+        self.register_buffer("learnable", torch.tensor(learnable()), persistent=False)
+        self.learnable: Tensor
         self.log_recency = nn.Parameter(math.log(RECENCY) * torch.arange(lines, dtype=torch.float32))
         self.log_scale = nn.Parameter(torch.tensor(math.log(SCALE)))
         self.dropout = nn.Dropout(dropout)
@@ -51,24 +59,34 @@ class Towers(nn.Module):
         both = self.texts @ self.projection + self.own
         return self.dropout(both), self.dropout(both + self.context)
 
-    def interests(self, items: Tensor, strengths: Tensor, contexts: Tensor) -> Tensor:
+    def line_table(self) -> Tensor:
+        """(T,) what the lines weigh: `line_weights.LineWeights.table`."""
+        return self.line_prior + self.line_changes * self.learnable
+
+    def strengths(self, lines: Tensor) -> Tensor:
+        """(B, N) of lines by their codes; negative pushes away. The same as `line_weights.strengths`."""
+        steps, sizes, starts = (torch.tensor(told, device=lines.device) for told in (STEPS, SIZES, STARTS))
+        factors = self.line_table()[lines[..., None] // steps % sizes + starts]
+        return factors.detach().sign().amin(-1) * factors.abs().prod(-1)
+
+    def interests(self, items: Tensor, lines: Tensor, contexts: Tensor) -> Tensor:
         """(B, D) unit vectors.
 
         Args:
             items: (B, N) numbers, newest first, -1 behind.
-            strengths: (B, N) of the lines; negative pushes away.
+            lines: (B, N) their codes.
             contexts: (I, D).
         """
         longest = max(int((items >= 0).sum(1).max()), 1)
-        items, strengths = items[:, :longest], strengths[:, :longest]
-        weights = strengths * self.log_recency[:longest].exp() * (items >= 0)
+        items, lines = items[:, :longest], lines[:, :longest]
+        weights = self.strengths(lines) * self.log_recency[:longest].exp() * (items >= 0)
         sums = functional.embedding_bag(items.clamp(min=0), contexts, per_sample_weights=weights, mode="sum")
         return functional.normalize(sums, dim=1)
 
-    def forward(self, items: Tensor, strengths: Tensor, among: Tensor) -> Tensor:
+    def forward(self, items: Tensor, lines: Tensor, among: Tensor) -> Tensor:
         """(B, A) scores of the items `among`, (A,) numbers."""
         candidates, contexts = self.items()
-        interests = self.interests(items, strengths, contexts)
+        interests = self.interests(items, lines, contexts)
         return self.scores(interests, candidates[among])
 
     def scores(self, interests: Tensor, candidates: Tensor) -> Tensor:

@@ -131,7 +131,7 @@ def train(
     return Trained(bundle, fitted, worth, same, told)
 
 
-NOTHING = Worth(0.0, 0.0, 0.0, 0.0, {}, {})
+NOTHING = Worth(0.0, 0.0, 0.0, 0.0, 0.0, {}, {})
 """Where there is no validation to choose by."""
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from model import item_tower
 from model.bundle import ITEMS, Bundle
 from model.event import Kind
-from model.interest import KINDS, NUMBERS, Features, Interest, variants
+from model.interest import KINDS, NUMBERS, Features, Interest, twins, variants
 from model.scorer import FEATURES, Scorer
 from model.session import Floats
 from tests.bench.machine import machine
@@ -34,9 +34,8 @@ def main() -> None:
     rows = dice.integers(0, len(shelf.contexts), (USERS, bundle.lines))
     there = np.broadcast_to(np.arange(bundle.lines) < LINES, rows.shape)
     vectors = shelf.contexts[rows] * there[..., None]
-    told = Features(
-        np.full(rows.shape, KINDS.index(Kind.CLICK)), np.full((*rows.shape, len(NUMBERS)), -1.0, np.float32)
-    )
+    numbers = np.full((*rows.shape, len(NUMBERS)), -1.0, np.float32)
+    told = Features(np.full(rows.shape, KINDS.index(Kind.CLICK)), numbers, twins(rows))
     keep = variants(there)[:, :1]
     interest, scorer = Interest(bundle), Scorer(bundle)
     found = interest(vectors, told, keep)

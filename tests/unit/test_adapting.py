@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from model.training.adapting import pairs_of
-from model.training.graphs import Weights
-from model.training.lessons import lessons, strengths_of, training_requests
+from model.training.lessons import codes_of, lessons, training_requests
 from model.training.logs.columns import Log
 from tests.logs import log_of
 from tests.shop import AT, MINUTE
@@ -28,7 +27,7 @@ def log() -> Log:
 
 def pairs(log: Log, rows: np.ndarray, most: int = 100) -> set[tuple[str, str]]:  # type: ignore[type-arg]
     mask = np.isin(np.arange(len(log)), rows)
-    learning = lessons(log, training_requests(log, mask, 32, 10**12), strengths_of(log, Weights()))
+    learning = lessons(log, training_requests(log, mask, 32, 10**12), codes_of(log))
     learning = learning.only(np.flatnonzero((learning.items >= 0).any(axis=1)))
     found = pairs_of(log, rows, learning, most)
     assert len(found) == len(set(found))

@@ -1,17 +1,27 @@
 """What is chosen beside the towers: worked out again without sparse products, and found where it must be found."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from model.catalogue import Catalogue
 from model.item_tower import LENDERS, AsTheyAre
 from model.popularity import HALF_LIFE_MS, add_counts
+from model.prices import FARTHEST
 from model.training.baselines.protocol import Asked, asked
-from model.training.calibrate import Learned, borrowed, calibrate, pair_matrices, popularity_at, tower_scores
+from model.training.calibrate import (
+    Learned,
+    borrowed,
+    calibrate,
+    pair_matrices,
+    popularity_at,
+    prices_apart,
+    tower_scores,
+)
 from model.training.examples import DAY_MS, replay
-from model.training.graphs import Weights
-from model.training.lessons import Lessons, known_items, lessons, strengths_of
-from model.training.logs.columns import Log
+from model.training.lessons import Lessons, codes_of, known_items, lessons
+from model.training.line_weights import PRIOR
+from model.training.logs.columns import Items, Log
 from model.training.pairs import Counting, count
 from model.training.splits import leave_one_out
 from tests.logs import log_of
@@ -42,14 +52,15 @@ def learned() -> Learned:
     texts = dice.normal(size=(ITEMS, DIM)).astype(np.float32)
     texts /= np.linalg.norm(texts, axis=1, keepdims=True)
     zero = np.zeros((ITEMS, DIM), np.float32)
-    return Learned(texts, np.eye(DIM, dtype=np.float32), zero, zero, np.float32(0.5) ** np.arange(LINES), 20.0)
+    halving = np.float32(0.5) ** np.arange(LINES)
+    return Learned(texts, np.eye(DIM, dtype=np.float32), zero, zero, halving, 20.0, PRIOR.table())
 
 
 @pytest.fixture(scope="module")
 def put(log: Log) -> tuple[Asked, Lessons]:
     split = leave_one_out(log)
     requests = replay(log, split.valid, split.train, LINES, AGE_MS)
-    return asked(log, requests), lessons(log, requests, strengths_of(log, Weights()))
+    return asked(log, requests), lessons(log, requests, codes_of(log))
 
 
 def test_scores_are_cosines_of_the_weighted_sum(learned: Learned, put: tuple[Asked, Lessons]) -> None:
@@ -110,3 +121,15 @@ def test_what_sells_is_what_the_catalogue_says_on_that_morning(log: Log) -> None
     served = catalogue.popularity[[catalogue.row(item_id) for item_id in log.items.ids]]
     assert np.argsort(-found, kind="stable").tolist() == np.argsort(-served, kind="stable").tolist()
     assert found == pytest.approx(served, abs=0.1)
+
+
+def test_prices_apart_are_those_that_are_served(log: Log, learned: Learned, put: tuple[Asked, Lessons]) -> None:
+    lessons = put[1].only(np.arange(5))
+    prices = pa.array([None if number % 4 == 0 else 2.0**number for number in range(ITEMS)], pa.float64())
+    items = log.items.table.set_column(log.items.table.column_names.index("price"), "price", prices)
+    found = prices_apart(Items(log.items.ids, items), learned, lessons)
+    for place, lines in enumerate(lessons.items.tolist()):
+        told = [(0.5**age, item) for age, item in enumerate(lines) if item >= 0 and item % 4]
+        mean = sum(weight * item for weight, item in told) / sum(weight for weight, _ in told)
+        expected = [0.0 if item % 4 == 0 else min(abs(item - mean), FARTHEST) for item in range(ITEMS)]
+        assert found[place] == pytest.approx(expected, abs=1e-4)

@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 import torch
 
+from model.event import Kind
+from model.interest import KINDS
 from model.training.baselines.protocol import Asked
 from model.training.fit import BATCHES, FitSettings, FitWatch, batch_size, fit
 from model.training.lessons import Lessons
 
 ITEMS, DIM = 40, 16
+CLICK = KINDS.index(Kind.CLICK)
+"""A line that tells nothing but its kind."""
 SETTINGS = FitSettings(dim=DIM, epochs=6, batch=64, learning_rate=2e-2, dropout=0.1, bf16=False)
 
 
@@ -31,8 +35,9 @@ def chain(size: int, seed: int) -> Lessons:
     dice = np.random.default_rng(seed)
     last = dice.integers(0, ITEMS, size)
     items = np.stack([last, dice.integers(0, ITEMS, size), np.full(size, -1)], axis=1).astype(np.int32)
-    strengths = (items >= 0).astype(np.float32)
-    return Lessons(items, strengths, ((last + 1) % ITEMS).astype(np.int32), np.zeros(size, np.int64))
+    return Lessons(
+        items, np.full(items.shape, CLICK, np.int32), ((last + 1) % ITEMS).astype(np.int32), np.zeros(size, np.int64)
+    )
 
 
 def asked_of(lessons: Lessons) -> Asked:

@@ -1,14 +1,16 @@
 """Step 6: what a line weighs, with and without the others. Expected numbers are worked out by hand."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from model.event import Kind
-from model.interest import KINDS, NUMBERS, Interest, Interests, anything_wanted, features, variants
+from model.interest import KINDS, NUMBERS, Features, Interest, Interests, anything_wanted, features, variants
 from model.text import Line
-from model.training.graphs import KIND_WEIGHTS
+from model.training.graphs import AGES, Weights
+from model.training.line_weights import AGAIN, FACTORS, KIND_FACTORS, PRIOR
 from tests.shop import AT, line, make_bundle
 
 N, D = 6, 5
@@ -19,12 +21,20 @@ def tower(tmp_path_factory: pytest.TempPathFactory) -> Interest:
     return Interest(make_bundle(tmp_path_factory.mktemp("bundle")))
 
 
+def told(lines: Sequence[Line], n: int = N) -> Features:
+    """Behaviour of one window; a line's item is told by its id."""
+    ids = [line.item_id for line in lines]
+    items = np.full((1, n), -1)
+    items[0, : len(ids)] = [ids.index(item_id) if item_id else -1 for item_id in ids]
+    return features([lines], items)
+
+
 def weigh(tower: Interest, *lines: Line, keep: list[int] | None = None) -> list[float]:
     """Weights of these lines, oldest first; of those in `keep` alone if told."""
     present = np.zeros((1, N), bool)
     present[0, keep if keep is not None else range(len(lines))] = True
     vectors = np.random.default_rng(0).normal(size=(1, N, D)).astype(np.float32)
-    found = tower(vectors, features([lines], N), variants(present))
+    found = tower(vectors, told(lines), variants(present))
     return [round(float(weight), 5) for weight in found.weights[0, 0, : len(lines)]]
 
 
@@ -42,7 +52,7 @@ def test_an_impression_weighs_nothing_and_ages_nothing(tower: Interest) -> None:
 
 @pytest.mark.parametrize("kind", list(Kind))
 def test_every_kind_has_its_weight(tower: Interest, kind: Kind) -> None:
-    assert weigh(tower, line(kind)) == [KIND_WEIGHTS[kind]]
+    assert weigh(tower, line(kind)) == [KIND_FACTORS[kind]]
 
 
 @pytest.mark.parametrize(
@@ -60,6 +70,14 @@ def test_a_rating_tells_praise_from_a_warning(tower: Interest, rating: float | N
     assert weigh(tower, line("review", rating=rating)) == [pytest.approx(weight, abs=1e-4)]
 
 
+def test_an_item_that_comes_again_weighs_what_was_learned(tmp_path: Path) -> None:
+    lines = PRIOR._replace(numbers={**FACTORS, AGAIN: (1.0, 0.5, 0.25)})
+    tower = Interest(make_bundle(tmp_path, weights=Weights(recency=(1.0,) * AGES, lines=lines)))
+    same = [line("click", item_id=item_id) for item_id in ("a", "b", "a", "a", "", "")]
+    assert weigh(tower, *same) == [1, 1, 0.5, 0.25, 1, 1]
+    assert weigh(tower, *same, keep=[1, 2, 3]) == [0, 1, 1, 0.5, 0, 0]  # As if the first had never been.
+
+
 def test_two_reasons_to_push_away_do_not_draw_near(tower: Interest) -> None:
     (weight,) = weigh(tower, line("return", rating=1.0, dwell_ms=100))
     assert weight < 0
@@ -73,7 +91,7 @@ def test_interests_are_weighted_sums_of_unit_length(tower: Interest) -> None:
     lines = [line("click"), line("dislike"), line("purchase")]
     vectors = np.random.default_rng(1).normal(size=(1, N, D)).astype(np.float32)
     present = np.array([[True, True, True, False, False, False]])
-    found = tower(vectors, features([lines], N), variants(present))
+    found = tower(vectors, told(lines), variants(present))
     expected = 0.25 * vectors[0, 0] - 0.5 * vectors[0, 1] + 1.5 * vectors[0, 2]
     np.testing.assert_allclose(found.vectors[0, 0], expected / np.linalg.norm(expected), rtol=1e-5)
 
@@ -90,7 +108,7 @@ def test_row_one_and_n_is_the_interest_as_if_line_n_had_never_been(tower: Intere
 
 def test_nothing_known_is_all_zeros(tower: Interest) -> None:
     vectors = np.zeros((1, N, D), np.float32)
-    found = tower(vectors, features([[]], N), variants(np.zeros((1, N), bool)))
+    found = tower(vectors, told([]), variants(np.zeros((1, N), bool)))
     assert not found.vectors.any()
     assert not found.weights.any()
 
@@ -104,10 +122,10 @@ def test_what_cancels_out_is_nothing(tower: Interest, tmp_path: Path) -> None:
 
 def test_features_are_told_in_the_units_of_their_names() -> None:
     lines = [line("browse", at_ms=AT, dwell_ms=1_500), line("review", at_ms=AT + 7_200_000, rating=4.0, price=9.5)]
-    told = features([lines], 3)
-    assert NUMBERS == ("dwell_s", "rating", "price", "quantity", "age_h")
-    assert told.numbers[0].tolist() == [[1.5, -1, -1, -1, 2], [-1, 4, 9.5, -1, 0], [-1] * 5]
-    assert told.kinds[0].tolist() == [KINDS.index(Kind.BROWSE), KINDS.index(Kind.REVIEW), 0]
+    found = told(lines, 3)
+    assert NUMBERS == ("dwell_s", "rating", "price", "quantity")
+    assert found.numbers[0].tolist() == [[1.5, -1, -1, -1], [-1, 4, 9.5, -1], [-1] * 4]
+    assert found.kinds[0].tolist() == [KINDS.index(Kind.BROWSE), KINDS.index(Kind.REVIEW), 0]
 
 
 def test_variants_leave_out_one_line_each() -> None:
@@ -128,4 +146,4 @@ def run(
     tower: Interest, vectors: "np.ndarray[tuple[int, int, int], np.dtype[np.float32]]", lines: list[Line]
 ) -> Interests:
     present = np.arange(N)[None] < len(lines)
-    return tower(vectors, features([lines], N), variants(present))
+    return tower(vectors, told(lines), variants(present))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from model.interest import Interest, features, variants
-from model.training.graphs import Weights
-from model.training.lessons import known_items, lessons, strengths_of, training_requests
+from model.training.lessons import again, codes_of, known_items, lessons, training_requests
+from model.training.line_weights import PRIOR, strengths
 from model.training.logs.columns import Log
 from tests.logs import log_of
 from tests.shop import AT, MINUTE, make_bundle
@@ -35,7 +35,7 @@ def numbers(log: Log, *names: str) -> list[int]:
 def test_a_lesson_holds_what_speaks_newest_first(log: Log) -> None:
     rows = np.ones(len(log), np.bool_)
     requests = training_requests(log, rows, LINES, AGE_MS)
-    found = lessons(log, requests, strengths_of(log, Weights()))
+    found = lessons(log, requests, codes_of(log))
     assert [log.items.ids[item] for item in found.targets] == ["a", "c", "a", "d", "f"]
     # The last window: browse c, review a, purchase d, dislike e; the newest first.
     assert found.items[-1].tolist() == numbers(log, "e", "d", "a", "c")
@@ -47,10 +47,10 @@ def test_a_lesson_holds_what_speaks_newest_first(log: Log) -> None:
 
 def test_strengths_are_those_of_the_graph_that_serves(log: Log, tmp_path_factory: pytest.TempPathFactory) -> None:
     bundle = make_bundle(tmp_path_factory.mktemp("bundle"))
-    found = strengths_of(log, Weights())
+    found = strengths(PRIOR.table(), codes_of(log))
     for row in range(len(log)):
         line = log.line(row)
-        told = features([[line]], 1)
+        told = features([[line]], np.zeros((1, 1), np.int64))
         served = Interest(bundle)(np.ones((1, 1, bundle.dim), np.float32), told, variants(np.ones((1, 1), np.bool_)))
         assert found[row] == pytest.approx(float(served.weights[0, 0, 0]), abs=1e-6)
     by_kind = dict(zip([log.line(row).kind.value for row in range(len(log))], found.tolist(), strict=True))
@@ -67,7 +67,12 @@ def test_items_that_were_only_refused_or_seen_are_not_known(log: Log) -> None:
 
 def test_only_takes_the_same_places_of_every_column(log: Log) -> None:
     requests = training_requests(log, np.ones(len(log), np.bool_), LINES, AGE_MS)
-    found = lessons(log, requests, strengths_of(log, Weights()))
+    found = lessons(log, requests, codes_of(log))
     some = found.only(np.array([3, 1]))
     for mine, whole in zip(some, found, strict=True):
         assert np.array_equal(mine, whole[[3, 1]])
+
+
+def test_an_item_says_again_what_older_lines_of_it_said() -> None:
+    items = np.array([[4, 7, 4, 4, -1, -1], [2, 3, 5, 6, 7, 8]], np.int32)
+    assert again(items).tolist() == [[2, 0, 1, 0, 0, 0], [0] * 6]

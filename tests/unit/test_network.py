@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from model.event import Kind
+from model.interest import KINDS
 from model.training.network import RECENCY, SCALE, Towers, principal
 
 I, E, D, N = 30, 10, 6, 5  # noqa: E741 - the design's letters
@@ -21,8 +23,10 @@ def towers(texts: torch.Tensor, dim: int = E, dropout: float = 0.0) -> Towers:
 
 def test_untrained_towers_are_the_recency_weighted_mean_of_frozen_texts(texts: torch.Tensor) -> None:
     net = towers(texts)
-    items, strengths = torch.tensor([[3, 7, 1, -1, -1]]), torch.tensor([[1.0, 1.5, -1.0, 0.0, 0.0]])
-    scores = net(items, strengths, torch.arange(I))[0].detach().numpy()
+    items = torch.tensor([[3, 7, 1, -1, -1]])
+    kinds = [Kind.CLICK, Kind.PURCHASE, Kind.DISLIKE, Kind.CLICK, Kind.CLICK]
+    lines = torch.tensor([[KINDS.index(kind) for kind in kinds]])
+    scores = net(items, lines, torch.arange(I))[0].detach().numpy()
     vectors = texts.numpy()
     interest = 1.0 * vectors[3] + 1.5 * RECENCY * vectors[7] - RECENCY**2 * vectors[1]
     expected = SCALE * vectors @ interest / np.linalg.norm(interest)
@@ -43,14 +47,14 @@ def test_learned_vectors_count_in_both_roles_and_context_in_one(texts: torch.Ten
 
 def test_padding_changes_nothing(texts: torch.Tensor) -> None:
     net = towers(texts)
-    short = net(torch.tensor([[4, 2]]), torch.ones(1, 2), torch.arange(I))
-    padded = net(torch.tensor([[4, 2, -1, -1, -1]]), torch.ones(1, 5), torch.arange(I))
+    short = net(torch.tensor([[4, 2]]), torch.ones(1, 2, dtype=torch.long), torch.arange(I))
+    padded = net(torch.tensor([[4, 2, -1, -1, -1]]), torch.ones(1, 5, dtype=torch.long), torch.arange(I))
     assert torch.equal(short, padded)
 
 
 def test_an_empty_window_has_no_interest(texts: torch.Tensor) -> None:
     net = towers(texts)
-    assert not net(torch.full((1, N), -1), torch.zeros(1, N), torch.arange(I)).any()
+    assert not net(torch.full((1, N), -1), torch.zeros(1, N, dtype=torch.long), torch.arange(I)).any()
 
 
 def test_the_roles_drop_apart(texts: torch.Tensor) -> None:

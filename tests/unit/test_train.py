@@ -16,9 +16,8 @@ from model.event import Kind
 from model.item_tower import item_tower
 from model.training.export import ExportError, parity
 from model.training.fit import FitSettings
-from model.training.graphs import Weights
 from model.training.hidden import hide_items
-from model.training.lessons import known_items, lessons, strengths_of, training_requests
+from model.training.lessons import codes_of, known_items, lessons, training_requests
 from model.training.logs.columns import Log
 from model.training.splits import leave_one_out
 from model.training.train import Trained, TrainSettings, train
@@ -123,7 +122,7 @@ def test_test_events_are_not_read(log: Log, base: Bundle, made: Trained, tmp_pat
 def test_a_drifting_bundle_is_refused(log: Log, made: Trained) -> None:
     split = leave_one_out(log)
     requests = training_requests(log, split.train, made.bundle.lines, made.bundle.age_ms)
-    windows = lessons(log, requests, strengths_of(log, Weights()))
+    windows = lessons(log, requests, codes_of(log))
     windows = windows.only(np.flatnonzero((windows.items >= 0).any(axis=1)))
     learned_from = split.train.copy()
     learned_from[split.valid] = True
