@@ -8,6 +8,7 @@
     interest.onnx        step 6
     scorer.onnx          step 8
     cooccurrence.npz     step 8's counts; optional
+    sentiment.onnx       a review's text vector -> stars, for reviews that tell none; optional
 
 Knows nothing of how a bundle is made (`model/training`) or run. A worker whose own code or tokenizer would say
 something else than the bundle was made with refuses to start: see `model/fingerprint.py`.
@@ -43,8 +44,9 @@ SCORER = "scorer.onnx"
 COOCCURRENCE = "cooccurrence.npz"
 ITEMS_GRAPH = "items.onnx"
 ITEMS = "items.npz"
+SENTIMENT = "sentiment.onnx"
 REQUIRED = (ENCODER, TOKENIZER, INTEREST, SCORER)
-OPTIONAL = (COOCCURRENCE, ITEMS_GRAPH, ITEMS)
+OPTIONAL = (COOCCURRENCE, ITEMS_GRAPH, ITEMS, SENTIMENT)
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 REMEDY = "make it anew with `firstclick model init`, or name another with --bundle"

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from model.bundle import Manifest
 from model.catalogue import Catalogue, Rows
 from model.interest import Features, features, variants
+from model.sentiment import Stars, unrated
 from model.session import Floats
 from model.text import Line
 
@@ -31,19 +32,55 @@ class Gathered(NamedTuple):
     """(B, N) of the lines' items, NaN for none."""
 
 
-def texts_of(windows: Sequence[Sequence[Line]], catalogue: Catalogue, manifest: Manifest) -> list[str]:
-    """The texts that the windows' vectors need: of the newest lines, each once.
+def texts_of(
+    windows: Sequence[Sequence[Line]], catalogue: Catalogue, manifest: Manifest, rating: bool = False
+) -> list[str]:
+    """The texts that the windows' vectors and stars need: of the newest lines, each once.
 
-    A text beside a known item is left out where the bundle gives texts no share.
+    A text beside a known item is left out where the bundle gives texts no share, but for a review whose stars it tells.
+
+    Args:
+        windows: B windows' lines.
+        catalogue: of known items.
+        manifest: the text share, and how many lines are read.
+        rating: whether the bundle reads stars from texts.
     """
     every = manifest.text_share > 0
     found = {
         line.text: None
         for lines in windows
         for line in lines[_first_read(lines, manifest) :]
-        if line.text and (every or line.item_id not in catalogue)
+        if line.text and (every or line.item_id not in catalogue or (rating and unrated(line)))
     }
     return list(found)
+
+
+def rated(
+    windows: Sequence[Sequence[Line]], texts: Mapping[str, Floats], stars: Stars, manifest: Manifest
+) -> Sequence[Sequence[Line]]:
+    """The windows as they weigh: of the newest lines, reviews without stars have those that their texts amount to.
+
+    Not for deciding what is hidden: that takes stars that a user has given, never a guess.
+
+    Args:
+        windows: B windows' lines.
+        texts: text -> (E,) vector, by the encoder, for those of `texts_of`.
+        stars: the bundle's head. Not asked of a review whose stars are told.
+        manifest: how many lines are read.
+    """
+    places = [
+        (user, place)
+        for user, lines in enumerate(windows)
+        for place in range(_first_read(lines, manifest), len(lines))
+        if unrated(lines[place])
+    ]
+    if not places:
+        return windows
+    told = [list(lines) for lines in windows]
+    found = stars(np.stack([texts[told[user][place].text] for user, place in places]))
+    for (user, place), rating in zip(places, found.tolist(), strict=True):
+        told[user][place] = told[user][place]._replace(rating=rating)
+    return told
 
 
 def gather(
@@ -74,8 +111,8 @@ def gather(
     for user, lines in enumerate(windows):
         for place in range(_first_read(lines, manifest), len(lines)):
             text = texts.get(lines[place].text)
-            if text is not None:
-                share = manifest.text_share if present[user, place] else 1.0
+            share = manifest.text_share if present[user, place] else 1.0
+            if text is not None and share > 0:  # At 0 the text was read for its stars alone.
                 vectors[user, place] = mixed(vectors[user, place], text, share)
                 present[user, place] = True
     return Gathered(vectors, features(windows, rows), variants(present), counted, catalogue.log_prices[rows])

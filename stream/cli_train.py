@@ -133,6 +133,7 @@ def train(out: Path, bundle: Path | None, **given: Any) -> int:
     if made is None:  # One of several processes, and not the first.
         return Exit.DONE
     told = {"model": made.bundle.model, "epochs": made.fitted.epochs, **made.worth._asdict(), **made.parity._asdict()}
+    told["sentiment"] = made.told["sentiment"]
     click.echo(orjson.dumps(told).decode())
     return Exit.DONE
 

@@ -17,10 +17,11 @@ from model.candidates import Candidates, Limits, co_features, counted_pairs, pai
 from model.catalogue import Catalogue, Rows
 from model.encoder import Encoder
 from model.event import Kind
-from model.gather import gather, texts_of
+from model.gather import gather, rated, texts_of
 from model.interest import Interest, Interests, anything_wanted
 from model.prices import apart
 from model.scorer import FEATURES, Scorer, biggest_losses
+from model.sentiment import sentiment
 from model.session import Floats
 from model.text import Line, refuses
 from model.window import OWNING, Window
@@ -106,6 +107,7 @@ class Recommender:
         self._repeat_categories = tuple(repeat_categories)
         self._interest = Interest(bundle, device, threads)
         self._scorer = Scorer(bundle, device, threads)
+        self._stars = sentiment(bundle)
         self._counted = cooccurrence.load(bundle)
         self._counted_rows = catalogue.watch(self._counted.item_ids)
 
@@ -119,11 +121,15 @@ class Recommender:
         if not windows:
             return []
         lines = [window.lines[-self._manifest.lines :] for window in windows]
-        texts = texts_of(lines, self._catalogue, self._manifest)
-        contexts = self._catalogue.tower([""] * len(texts), self._encoder.vectors(texts)).contexts
-        read = dict(zip(texts, contexts, strict=True))  # Not under the lock: texts take long.
+        texts = texts_of(lines, self._catalogue, self._manifest, self._stars is not None)
+        vectors = self._encoder.vectors(texts)  # Not under the lock: texts take long.
+        contexts = self._catalogue.tower([""] * len(texts), vectors).contexts
+        read = dict(zip(texts, contexts, strict=True))
+        told: Sequence[Sequence[Line]] = lines
+        if self._stars is not None:
+            told = rated(lines, dict(zip(texts, vectors, strict=True)), self._stars, self._manifest)
         with self._catalogue.lock:
-            gathered = gather(lines, self._catalogue, read, self._counted.numbers, self._manifest)
+            gathered = gather(told, self._catalogue, read, self._counted.numbers, self._manifest)
             interests = self._interest(gathered.vectors, gathered.told, gathered.keep)
             whole = Interests(interests.vectors[:, :1], interests.weights[:, :1])
             known = anything_wanted(whole.weights[:, 0], gathered.vectors)

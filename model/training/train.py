@@ -115,15 +115,19 @@ def train(
         counted, learned = count(log, settings.counting, course.all_rows), learned_of(fitted.towers)
     if not chief:
         return None
+    watch.say("reading reviews for what their words say of stars")
+    sentiment = course.sentiment
     told = {
         **(about or {}),
         "settings": {**asdict(settings.fit), "counting": asdict(settings.counting), "refit": settings.refit},
         "epochs": fitted.epochs,
         "valid_ndcg@10": {"after_epochs": fitted.ndcg, **worth.steps},
         "valid_recall@10_new_items": worth.new_items,
+        "sentiment": sentiment.told,
         "encoder": base.model,
     }
-    bundle = export(base, out, settings.name, log.items.ids, known, learned, worth, counted, _plain(told))
+    graph = None if sentiment.head is None else sentiment.head.graph()
+    bundle = export(base, out, settings.name, log.items.ids, known, learned, worth, counted, _plain(told), graph)
     same = parity(bundle, fitted.towers, log.items.ids, known, learning)
     shown = np.flatnonzero(known)[:SHOWN]
     titles = log.items.table.column("title").take(shown).to_pylist()

@@ -162,3 +162,22 @@ def test_the_command_trains_from_files(base: Bundle, tmp_path: Path, capsys: pyt
     assert told["model"] == Bundle.load(tmp_path / "out").model
     assert any((tmp_path / "board").rglob("events.out.*"))
     assert invoke([*asked[:2], str(tmp_path / "nothing.jsonl"), "--out", str(tmp_path / "none")]) == Exit.BAD_INPUT
+
+
+def test_a_log_whose_reviews_tell_stars_makes_a_bundle_that_reads_them(base: Bundle, tmp_path: Path) -> None:
+    """Those who buy music like it, and say so; those who buy food do not."""
+    told = []
+    for row in shoppers():
+        food = any(word in row["item_id"] for word in THEMES["food"])
+        told.append({**row, "kind": "review", "text": row["item_id"], "rating": 1 if food else 5})
+    log = log_of(told, [{"item_id": title, "title": title} for title in TITLES])
+    brief = TrainSettings(FitSettings(dim=16, epochs=1, batch=64, bf16=False), refit=False)
+    found = learn(log, leave_one_out(log), base, tmp_path / "bundle", brief)
+    figures = found.bundle.manifest.training["sentiment"]
+    assert figures["rmse"] < figures["mean_rmse"]
+    assert found.bundle.file("sentiment.onnx") is not None
+
+
+def test_a_log_without_reviews_makes_a_bundle_without_the_head(made: Trained) -> None:
+    assert made.bundle.file("sentiment.onnx") is None
+    assert "left_out" in made.bundle.manifest.training["sentiment"]
