@@ -10,18 +10,23 @@ import traceback
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import click
 
 from stream.cli_model import export, model
-from stream.cli_offline import evaluate
+from stream.cli_offline import evaluate, read_told
 from stream.cli_train import train, tune
 from stream.errors import Exit, Unreachable, WrongUsage, exit_code, one_line
-from stream.options import LOG_FORMATS, ClientProperties, Moment, SettingsCommand, kafka_options
-
-if TYPE_CHECKING:
-    from model.training.logs.forms import Format
+from stream.options import (
+    LOG_FORMATS,
+    ClientProperties,
+    SettingsCommand,
+    between,
+    kafka_options,
+    time_options,
+    topic_options,
+)
 
 WIDTH = 110
 
@@ -171,29 +176,25 @@ def _speed(speed: str) -> float | None:
 @firstclick.command(short_help="Take a topic between two times as a log.")
 @kafka_options
 @click.option("--topic", required=True, help="events, items, or any topic.")
-@click.option("--from", "from_ms", type=Moment(), default="2000-01-01", show_default=True, help="First record time.")
-@click.option("--to", "to_ms", type=Moment(), help="First record time that is not wanted.  [default: now]")
+@time_options
 @click.option("--subject", type=click.Choice(["events", "items"]), help="[default: items for --topic items]")
 def dump(
     bootstrap: str,
     kafka: dict[str, Any],
     topic: str,
     from_ms: int,
-    to_ms: int | None,
+    to_ms: int,
     subject: Literal["events", "items"] | None,
 ) -> int:
     """Write a topic's committed records between two times to stdout, a line each: a log of the form `firstclick`.
 
     Times are Kafka's own, written 2026-11-25, 2026-11-25T09:30:00Z, or in milliseconds since 1970.
     """
-    import time
-
     from stream.dump import records
 
     owner = "item_id" if (subject or topic) == "items" else "user_id"
-    until_ms = time.time_ns() // 1_000_000 if to_ms is None else to_ms
     lines = 0
-    for line in records({"bootstrap.servers": bootstrap, **kafka}, topic, from_ms, until_ms, owner):
+    for line in records({"bootstrap.servers": bootstrap, **kafka}, topic, *between(from_ms, to_ms), owner):
         sys.stdout.buffer.write(line + b"\n")
         lines += 1
     sys.stdout.flush()
@@ -202,25 +203,24 @@ def dump(
 
 
 @firstclick.command(short_help="Tell what a log is worth.")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("logs", nargs=-1, type=click.Path(path_type=Path), metavar="[FILES]...")
 @click.option("--items", multiple=True, type=click.Path(path_type=Path), help="Files of items; may be repeated.")
 @click.option("--format", "log_format", type=click.Choice(LOG_FORMATS), default="firstclick", show_default=True)
+@topic_options
 @click.option("--json", "as_line", is_flag=True, help="One JSON line instead of a table.")
-def log(files: tuple[Path, ...], items: tuple[Path, ...], log_format: "Format", as_line: bool) -> int:
+def log(as_line: bool, **given: Any) -> int:
     """Check a log before training: what is in it, rejections, duplicates, ties in time, titles, leaks of its split.
 
-    FILES are files or folders of one form; in a folder a form finds its files, those of items too.
+    FILES are files or folders of one form; in a folder a form finds its files, those of items too. Or --topic reads
+    topics, between two times of Kafka's own; a bad record is told as topic[partition]:offset.
     """
     from rich.console import Console
 
-    from model.training.logs.bar import bar
-    from model.training.logs.columns import read_log
     from model.training.quality import quality
     from model.training.quality_report import as_json, as_table
     from model.training.splits import leave_one_out
 
-    with bar("reading") as progress:
-        told = read_log(files, items, log_format, progress)
+    told = read_told(given, files="FILES")
     found = quality(told, leave_one_out(told))
     if as_line:
         click.echo(as_json(found))
