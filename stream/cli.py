@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -27,6 +27,9 @@ from stream.options import (
     time_options,
     topic_options,
 )
+
+if TYPE_CHECKING:
+    from model.training.logs.forms import Format
 
 WIDTH = 110
 
@@ -106,14 +109,17 @@ def topics(
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
 @kafka_options
 @click.option("--to", "topic", required=True, metavar="TOPIC", help="events, items, or any topic.")
-@click.option("--format", "form", type=click.Choice(["firstclick", "common"]), default="firstclick", show_default=True)
+@click.option("--format", "form", type=click.Choice(LOG_FORMATS), default="firstclick", show_default=True)
 @click.option(
     "--subject", type=click.Choice(["events", "items"]), help="What the lines are.  [default: items for --to items]"
 )
 @click.option(
     "--speed", default="max", show_default=True, help="Times real time by the events' own times; 1: real time."
 )
-@click.option("--name", help="Names the log in the ids made for `common` events.  [default: the file's name]")
+@click.option(
+    "--name",
+    help="Names the log in the ids made for events of other forms than firstclick.  [default: the file's name]",
+)
 @click.option("--resume", type=click.IntRange(1), metavar="LINE", help="Begin at this line.")
 @click.option("--state", type=click.Path(dir_okay=False, path_type=Path), help="A file that remembers where to go on.")
 @click.option("--check", is_flag=True, help="Only parse; send nothing.")
@@ -122,7 +128,7 @@ def replay(
     bootstrap: str,
     kafka: dict[str, Any],
     topic: str,
-    form: Literal["firstclick", "common"],
+    form: "Format",
     subject: Literal["events", "items"] | None,
     speed: str,
     name: str | None,
@@ -130,7 +136,7 @@ def replay(
     state: Path | None,
     check: bool,
 ) -> int:
-    """Feed a log, JSON lines and perhaps gzipped, to a topic, with key and headers.
+    """Feed a log, one file of any form and perhaps gzipped, to a topic, with key and headers.
 
     The last line on stdout is one JSON object: delivered, refused (with reasons), failed, next_line. Ends with 1 where
     a line was refused, 3 where the broker did not take one. Sending a line twice changes nothing: event ids stay.
