@@ -15,10 +15,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from stream.cli_model import export, model
-from stream.cli_offline import evaluate
+from stream.cli_offline import evaluate, read_told
 from stream.cli_train import train, tune
 from stream.errors import Exit, Unreachable, WrongUsage, exit_code, one_line
-from stream.options import LOG_FORMATS, ClientProperties, Moment, SettingsCommand, kafka_options
+from stream.options import (
+    LOG_FORMATS,
+    ClientProperties,
+    SettingsCommand,
+    between,
+    kafka_options,
+    time_options,
+    topic_options,
+)
 
 if TYPE_CHECKING:
     from model.training.logs.forms import Format
@@ -101,14 +109,17 @@ def topics(
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
 @kafka_options
 @click.option("--to", "topic", required=True, metavar="TOPIC", help="events, items, or any topic.")
-@click.option("--format", "form", type=click.Choice(["firstclick", "common"]), default="firstclick", show_default=True)
+@click.option("--format", "form", type=click.Choice(LOG_FORMATS), default="firstclick", show_default=True)
 @click.option(
     "--subject", type=click.Choice(["events", "items"]), help="What the lines are.  [default: items for --to items]"
 )
 @click.option(
     "--speed", default="max", show_default=True, help="Times real time by the events' own times; 1: real time."
 )
-@click.option("--name", help="Names the log in the ids made for `common` events.  [default: the file's name]")
+@click.option(
+    "--name",
+    help="Names the log in the ids made for events of other forms than firstclick.  [default: the file's name]",
+)
 @click.option("--resume", type=click.IntRange(1), metavar="LINE", help="Begin at this line.")
 @click.option("--state", type=click.Path(dir_okay=False, path_type=Path), help="A file that remembers where to go on.")
 @click.option("--check", is_flag=True, help="Only parse; send nothing.")
@@ -117,7 +128,7 @@ def replay(
     bootstrap: str,
     kafka: dict[str, Any],
     topic: str,
-    form: Literal["firstclick", "common"],
+    form: "Format",
     subject: Literal["events", "items"] | None,
     speed: str,
     name: str | None,
@@ -125,7 +136,7 @@ def replay(
     state: Path | None,
     check: bool,
 ) -> int:
-    """Feed a log, JSON lines and perhaps gzipped, to a topic, with key and headers.
+    """Feed a log, one file of any form and perhaps gzipped, to a topic, with key and headers.
 
     The last line on stdout is one JSON object: delivered, refused (with reasons), failed, next_line. Ends with 1 where
     a line was refused, 3 where the broker did not take one. Sending a line twice changes nothing: event ids stay.
@@ -171,29 +182,25 @@ def _speed(speed: str) -> float | None:
 @firstclick.command(short_help="Take a topic between two times as a log.")
 @kafka_options
 @click.option("--topic", required=True, help="events, items, or any topic.")
-@click.option("--from", "from_ms", type=Moment(), default="2000-01-01", show_default=True, help="First record time.")
-@click.option("--to", "to_ms", type=Moment(), help="First record time that is not wanted.  [default: now]")
+@time_options
 @click.option("--subject", type=click.Choice(["events", "items"]), help="[default: items for --topic items]")
 def dump(
     bootstrap: str,
     kafka: dict[str, Any],
     topic: str,
     from_ms: int,
-    to_ms: int | None,
+    to_ms: int,
     subject: Literal["events", "items"] | None,
 ) -> int:
     """Write a topic's committed records between two times to stdout, a line each: a log of the form `firstclick`.
 
     Times are Kafka's own, written 2026-11-25, 2026-11-25T09:30:00Z, or in milliseconds since 1970.
     """
-    import time
-
     from stream.dump import records
 
     owner = "item_id" if (subject or topic) == "items" else "user_id"
-    until_ms = time.time_ns() // 1_000_000 if to_ms is None else to_ms
     lines = 0
-    for line in records({"bootstrap.servers": bootstrap, **kafka}, topic, from_ms, until_ms, owner):
+    for line in records({"bootstrap.servers": bootstrap, **kafka}, topic, *between(from_ms, to_ms), owner):
         sys.stdout.buffer.write(line + b"\n")
         lines += 1
     sys.stdout.flush()
@@ -202,25 +209,24 @@ def dump(
 
 
 @firstclick.command(short_help="Tell what a log is worth.")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("logs", nargs=-1, type=click.Path(path_type=Path), metavar="[FILES]...")
 @click.option("--items", multiple=True, type=click.Path(path_type=Path), help="Files of items; may be repeated.")
 @click.option("--format", "log_format", type=click.Choice(LOG_FORMATS), default="firstclick", show_default=True)
+@topic_options
 @click.option("--json", "as_line", is_flag=True, help="One JSON line instead of a table.")
-def log(files: tuple[Path, ...], items: tuple[Path, ...], log_format: "Format", as_line: bool) -> int:
+def log(as_line: bool, **given: Any) -> int:
     """Check a log before training: what is in it, rejections, duplicates, ties in time, titles, leaks of its split.
 
-    FILES are files or folders of one form; in a folder a form finds its files, those of items too.
+    FILES are files or folders of one form; in a folder a form finds its files, those of items too. Or --topic reads
+    topics, between two times of Kafka's own; a bad record is told as topic[partition]:offset.
     """
     from rich.console import Console
 
-    from model.training.logs.bar import bar
-    from model.training.logs.columns import read_log
     from model.training.quality import quality
     from model.training.quality_report import as_json, as_table
     from model.training.splits import leave_one_out
 
-    with bar("reading") as progress:
-        told = read_log(files, items, log_format, progress)
+    told = read_told(given, files="FILES")
     found = quality(told, leave_one_out(told))
     if as_line:
         click.echo(as_json(found))

@@ -3,13 +3,15 @@
 Knows nothing of how anything is done, as cli.py does not.
 """
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from stream.errors import Exit, WrongUsage
-from stream.options import LOG_FORMATS
+from stream.options import LOG_FORMATS, between, now_ms, topic_options
 
 if TYPE_CHECKING:
     from model.training.logs.columns import Log
@@ -20,9 +22,10 @@ FOLDER = click.Path(path_type=Path)
 
 @click.command(short_help="Judge bundles, and what a shop would use instead.")
 @click.argument("bundles", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="[BUNDLE]…")
-@click.option("--log", "logs", multiple=True, required=True, type=FOLDER, help="Events; may be repeated.")
+@click.option("--log", "logs", multiple=True, type=FOLDER, help="Events; may be repeated.")
 @click.option("--items", multiple=True, type=FOLDER, help="Files of items, where the log brings none.")
 @click.option("--format", "log_format", type=click.Choice(LOG_FORMATS), default="firstclick", show_default=True)
+@topic_options
 @click.option(
     "--split", "how", type=click.Choice(["leave-one-out", "time"]), default="leave-one-out", show_default=True
 )
@@ -41,7 +44,7 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option("--threads", default=2, show_default=True, type=click.IntRange(1), help="Cores.")
 @click.option("--seed", default=0, show_default=True, help="Of the networks and of the ties.")
-def evaluate(bundles: tuple[Path, ...], log_format: str, out: Path | None, clock: bool, **given: Any) -> int:
+def evaluate(bundles: tuple[Path, ...], out: Path | None, clock: bool, **given: Any) -> int:
     """Judge BUNDLEs with the serving code beside tuned baselines: full ranking, the same requests for all.
 
     Bundles of one name are seeds of one recipe. Where --hide or --shuffle-ties is given, the bundles should have been
@@ -61,7 +64,7 @@ def evaluate(bundles: tuple[Path, ...], log_format: str, out: Path | None, clock
     if not bundles and not names:
         raise WrongUsage("neither a BUNDLE nor --baselines", "name something to judge")
     console = Console()
-    setup, served = _setup(bundles, log_format, clock, given)
+    setup, served = _setup(bundles, clock, given)
     found = judge(setup, served, names)
     report.show(found, console)
     if out is not None:
@@ -70,7 +73,7 @@ def evaluate(bundles: tuple[Path, ...], log_format: str, out: Path | None, clock
     return Exit.DONE
 
 
-def _setup(bundles: tuple[Path, ...], log_format: str, clock: bool, given: dict[str, Any]) -> tuple[Any, Any]:
+def _setup(bundles: tuple[Path, ...], clock: bool, given: dict[str, Any]) -> tuple[Any, Any]:
     """What is judged on, and the bundles behind their serving code."""
     import numpy as np
 
@@ -80,7 +83,7 @@ def _setup(bundles: tuple[Path, ...], log_format: str, clock: bool, given: dict[
     from model.training.hidden import hide_items, not_hidden
     from stream.evaluating import serving
 
-    log, split = read_log_and_split(log_format, given)
+    log, split = read_log_and_split(given)
     hidden = None
     if given["hide"]:
         split, hidden = hide_items(log, split, given["hide"], given["hide_seed"])
@@ -115,7 +118,7 @@ def _setup(bundles: tuple[Path, ...], log_format: str, clock: bool, given: dict[
         threads=given["threads"],
         seed=given["seed"],
         about={
-            "log": [path.name for path in given["logs"]],
+            **log_told(given),
             "bundles": [bundle.model for bundle in loaded],
             **{name: given[name] for name in ("how", "hide", "hide_seed", "shuffle_ties", "refit", "seed")},
         },
@@ -130,15 +133,64 @@ CACHED = 131_072
 """Vectors kept of those: a window cut to its last three events is often the whole one. 200 MB of 384 floats."""
 
 
-def read_log_and_split(log_format: str, given: dict[str, Any]) -> "tuple[Log, Split]":
-    """The log, its ties shuffled where that is asked for, and its split."""
-    from model.training.examples import shuffled_ties
+TOPIC_OPTIONS = {"items_topic": "--items-topic", "from_ms": "--from", "to_ms": "--to"}
+"""What means nothing without --topic."""
+
+
+def read_told(given: dict[str, Any], files: str = "--log") -> "Log":
+    """The log that a command's options tell of: files, or topics between two times.
+
+    Args:
+        given: `logs, items, log_format` and those of `topic_options`.
+        files: how the command calls its files.
+    """
     from model.training.logs.bar import bar
     from model.training.logs.columns import read_log
+
+    source = click.get_current_context().get_parameter_source
+    told = [option for name, option in TOPIC_OPTIONS.items() if source(name) is not ParameterSource.DEFAULT]
+    if given["topics"]:
+        return _read_topics(given, files, own_items="--items-topic" in told)
+    if not given["logs"]:
+        raise WrongUsage(f"neither {files} nor --topic", "name the log's files, or the topics that hold it")
+    if told:
+        raise WrongUsage(f"{' and '.join(told)} without --topic", "files are read whole; name a topic")
+    with bar("reading") as progress:
+        return read_log(given["logs"], given["items"], given["log_format"], progress)
+
+
+def _read_topics(given: dict[str, Any], files: str, own_items: bool) -> "Log":
+    from model.training.logs.bar import bar
+    from stream.topic_log import Topics
+
+    if given["logs"]:
+        raise WrongUsage(f"both {files} and --topic", "give one of them; `firstclick dump` makes a file of a topic")
+    if given["items"] and own_items:
+        raise WrongUsage("both --items and --items-topic", "give one of them")
+    if given["log_format"] != "firstclick" and not given["items"]:
+        raise WrongUsage(f"--format {given['log_format']} with --topic", "it is of files; records are of the contract")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # Numbers of users and items would differ, and nobody would see it.
+        raise WrongUsage("--topic in several processes", "all must read the same: give the file of a `firstclick dump`")
+    client = {"bootstrap.servers": given["bootstrap"], **given["kafka"]}
+    times = between(given["from_ms"], given["to_ms"])
+    with bar("reading", "records") as progress:
+        topics = Topics(client, given["topics"], "" if given["items"] else given["items_topic"], *times, now_ms())
+        return topics.log(progress, given["items"], given["log_format"])
+
+
+def log_told(given: dict[str, Any]) -> dict[str, Any]:
+    """What a manifest or a report says of which log it was."""
+    if given["topics"]:
+        return {"log": list(given["topics"]), "from_ms": given["from_ms"], "to_ms": given["to_ms"]}
+    return {"log": [path.name for path in given["logs"]], "format": given["log_format"]}
+
+
+def read_log_and_split(given: dict[str, Any]) -> "tuple[Log, Split]":
+    """The log, its ties shuffled where that is asked for, and its split."""
+    from model.training.examples import shuffled_ties
     from model.training.splits import by_time, leave_one_out
 
-    with bar("reading") as progress:
-        log = read_log(given["logs"], given["items"], log_format, progress)
+    log = read_told(given)
     if given["shuffle_ties"]:
         if given["how"] == "time":
             raise WrongUsage("--shuffle-ties with --split time", "only leave one out has targets that stay last")

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from stream.cli_offline import FOLDER, read_log_and_split
+from stream.cli_offline import FOLDER, log_told, read_log_and_split
 from stream.errors import Exit, WrongUsage
-from stream.options import LOG_FORMATS
+from stream.options import LOG_FORMATS, topic_options
 
 SETTINGS = ("dim", "epochs", "batch", "learning_rate", "dropout", "text_scale", "negatives", "cut", "patience")
 """Names that --set takes; see `model.training.fit.FitSettings`."""
@@ -21,23 +21,17 @@ Command = Callable[..., int]
 
 def log_options(command: Command) -> Command:
     """What to learn from, the same in all commands that learn."""
-    for option in reversed(
-        [
-            click.option("--log", "logs", multiple=True, required=True, type=FOLDER, help="Events; may be repeated."),
-            click.option("--items", multiple=True, type=FOLDER, help="Files of items, where the log brings none."),
-            click.option(
-                "--format", "log_format", type=click.Choice(LOG_FORMATS), default="firstclick", show_default=True
-            ),
-            click.option(
-                "--split",
-                "how",
-                type=click.Choice(["leave-one-out", "time"]),
-                default="leave-one-out",
-                show_default=True,
-            ),
-            click.option("--shuffle-ties", is_flag=True, help="Shuffle each user's same-day events before learning."),
-        ]
-    ):
+    options: list[Callable[[Command], Command]] = [
+        click.option("--log", "logs", multiple=True, type=FOLDER, help="Events; may be repeated."),
+        click.option("--items", multiple=True, type=FOLDER, help="Files of items, where the log brings none."),
+        click.option("--format", "log_format", type=click.Choice(LOG_FORMATS), default="firstclick", show_default=True),
+        topic_options,
+        click.option(
+            "--split", "how", type=click.Choice(["leave-one-out", "time"]), default="leave-one-out", show_default=True
+        ),
+        click.option("--shuffle-ties", is_flag=True, help="Shuffle each user's same-day events before learning."),
+    ]
+    for option in reversed(options):
         command = option(command)
     return command
 
@@ -98,7 +92,7 @@ def train(out: Path, bundle: Path | None, **given: Any) -> int:
     from model.training.watching import towers_watched
 
     given["device"] = together.join(given["device"], given["threads"])
-    log, split = read_log_and_split(given["log_format"], given)
+    log, split = read_log_and_split(given)
     hidden = None
     if given["hide"]:
         split, hidden = hide_items(log, split, given["hide"], given["hide_seed"])
@@ -108,7 +102,7 @@ def train(out: Path, bundle: Path | None, **given: Any) -> int:
         name=given["name"],
         threads=given["threads"],
     )
-    about = {"log": [path.name for path in given["logs"]], "format": given["log_format"], "events": len(log)}
+    about = {**log_told(given), "events": len(log)}
     about |= {"split": given["how"], "hide": given["hide"], "shuffle_ties": given["shuffle_ties"]}
     try:
         with towers_watched(given["tensorboard"], show=not given["no_bar"] and together.rank() == 0) as watch:
@@ -194,7 +188,7 @@ def tune(bundle: Path | None, trials: int, storage: Path | None, **given: Any) -
     from model.training.tune import search
 
     together.join(given["device"], given["threads"])
-    log, split = read_log_and_split(given["log_format"], given)
+    log, split = read_log_and_split(given)
     base = Bundle.load(bundle or DEFAULT_BUNDLE)
     course = Course(log, split, base, device=given["device"], threads=given["threads"])
     learning, known = course.learning(course.rows)

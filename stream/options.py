@@ -5,11 +5,14 @@ is right, wherever a value comes from.
 """
 
 import enum
+import time
 import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import click
+
+from stream.errors import WrongUsage
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -64,6 +67,27 @@ class Moment(click.ParamType):
         except ValueError:
             self.fail(f"{value} is no time; write 2026-11-25, 2026-11-25T09:30:00Z, or milliseconds", param, ctx)
         return round((read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def between(from_ms: int, to_ms: int) -> tuple[int, int]:
+    """The two times of `time_options`.
+
+    Raises:
+        WrongUsage: the one is not before the other.
+    """
+    if from_ms >= to_ms:
+        given = f"--from {_written(from_ms)} is not before --to {_written(to_ms)}"
+        raise WrongUsage(given, "give an earlier --from or a later --to")
+    return from_ms, to_ms
+
+
+def _written(at_ms: int) -> str:
+    from datetime import UTC, datetime
+
+    try:
+        return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat().replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):  # Later than the year 9999.
+        return str(at_ms)
 
 
 class SettingsCommand(click.Command):
@@ -145,6 +169,29 @@ def kafka_options(command: Any) -> Any:
         help="Further librdkafka properties, such as TLS and SASL.  [env: FIRSTCLICK_KAFKA]",
     )
     return click.option("--bootstrap", cls=Bootstrap)(kafka(command))
+
+
+def now_ms() -> int:
+    """The time that a --to means which is not given."""
+    return time.time_ns() // 1_000_000
+
+
+def time_options(command: Any) -> Any:
+    """Decorates a command that reads a topic with `--from` and `--to`; see `between`."""
+    first = click.option(
+        "--from", "from_ms", type=Moment(), default="2000-01-01", show_default=True, help="First record time."
+    )
+    last = click.option(
+        "--to", "to_ms", type=Moment(), default=now_ms, help="First record time that is not wanted.  [default: now]"
+    )
+    return first(last(command))
+
+
+def topic_options(command: Any) -> Any:
+    """Decorates a command that reads a log with what it needs to read topics instead of files."""
+    topic = click.option("--topic", "topics", multiple=True, help="Read this topic, not files; may be repeated.")
+    items = click.option("--items-topic", default="items", show_default=True, help="Its products' topic; '' for none.")
+    return topic(items(time_options(kafka_options(command))))
 
 
 LOG_FORMATS = ("firstclick", "common", "amazon2018", "amazon2023", "recbole", "movielens", "journey")

@@ -19,9 +19,10 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from model.training.logs.files import File, LogError
+from model.training.logs.files import File, LogError, Told
+from model.training.logs.forms import Format
 from stream.errors import Unreachable, WrongUsage
-from stream.loglines import Form, LineError, Record, Subject, record
+from stream.loglines import LineError, Record, Subject, lines, record
 
 # Java's producers put a key into partition murmur2(key), librdkafka's default is CRC32. Two hashes in front of one
 # topic would put one user into two partitions, and so into two windows.
@@ -49,7 +50,7 @@ class Plan:
 
     file: Path
     topic: str
-    form: Form = "firstclick"
+    form: Format = "firstclick"
     subject: Subject = "events"
     name: str = ""
     speed: float | None = None
@@ -117,7 +118,7 @@ class Replay:
         first = self.report.next_line
         log = File(self.plan.file)
         try:
-            for number, line in log.lines():
+            for number, line in lines(log, self.plan.form, self.plan.subject):
                 if number < first:
                     continue
                 self._one(number, line)
@@ -136,7 +137,7 @@ class Replay:
         self.report.per_second = round(self.report.delivered / max(self.report.seconds, 1e-3), 1)
         return self.report
 
-    def _one(self, number: int, line: bytes) -> None:
+    def _one(self, number: int, line: bytes | Told) -> None:
         plan = self.plan
         self.report.lines += 1
         try:

@@ -82,6 +82,16 @@ def test_a_default_is_told_once() -> None:
         (["replay", "/nowhere.jsonl", "--to", "events"], Exit.USAGE, "/nowhere.jsonl"),
         (["demo", "--seconds", "-1"], Exit.USAGE, "--seconds"),
         (["dump", "--topic", "events", "--from", "yesterday"], Exit.USAGE, "yesterday is no time"),
+        (["dump", "--topic", "events", "--from", "2027-01-01", "--to", "2026-01-01"], Exit.USAGE, "--to 2026-01-01"),
+        (["log"], Exit.USAGE, "neither FILES nor --topic; name"),
+        (["train", "--out", "o"], Exit.USAGE, "neither --log nor --topic; name"),
+        (["tune"], Exit.USAGE, "neither --log nor --topic; name"),
+        (["evaluate", "--baselines", "none", "/"], Exit.USAGE, "neither --log nor --topic; name"),
+        (["log", "f", "--topic", "t"], Exit.USAGE, "both FILES and --topic; give one"),
+        (["log", "f", "--from", "2026-01-01"], Exit.USAGE, "--from without --topic; "),
+        (["log", "--topic", "t", "--items", "f", "--items-topic", "i"], Exit.USAGE, "both --items and --items-topic"),
+        (["log", "--topic", "t", "--format", "common"], Exit.USAGE, "--format common with --topic"),
+        (["tune", "--topic", "t", "--from", "9999-01-01"], Exit.USAGE, "--from 9999-01-01T00:00:00Z is not"),
         (["log", "/nowhere.jsonl"], Exit.BAD_INPUT, "/nowhere.jsonl"),
         (["log", "/nowhere.jsonl", "--format", "csv"], Exit.USAGE, "amazon2018"),
     ],
@@ -93,6 +103,14 @@ def test_wrong_usage_is_told_in_a_line(
     captured = capsys.readouterr()
     assert said in captured.out + captured.err
     assert "Traceback" not in captured.err
+
+
+def test_several_processes_read_a_file_and_no_topic(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert invoke(["log", "--topic", "clicks"]) == Exit.USAGE
+    assert "`firstclick dump`" in capsys.readouterr().err
 
 
 def test_an_unknown_name_in_the_toml_file_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,17 +1,25 @@
 """A line of a log becomes a record, or is refused with its reason."""
 
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from model.event import Kind, parse_event, parse_item
-from model.training.logs.files import LINE_BYTES
+from model.event import Event, Item, Kind, parse_event, parse_item
+from model.training.logs.files import LINE_BYTES, File
+from model.training.logs.forms import Format, form
 from stream import loglines
 from stream.loglines import LineError, Record, record
 
 NOW_MS = 1_700_000_000_000
 
 
-def made(row: object, form: loglines.Form = "common", subject: loglines.Subject = "events") -> Record:
+def made(row: object, form: Format = "common", subject: loglines.Subject = "events") -> Record:
     return record(orjson.dumps(row), 7, form=form, subject=subject, name="log")
 
 
@@ -86,3 +94,86 @@ def test_a_line_that_cannot_be_addressed_is_refused(line: bytes, reason: str) ->
 
 def test_an_event_without_a_readable_time_is_sent_all_the_same() -> None:
     assert made({"user_id": "u", "at": "yesterday"}, "firstclick").at_ms is None
+
+
+REVIEW = {"rating": 4.0, "title": "Good", "text": "Works.", "parent_asin": "i", "user_id": "u", "timestamp": NOW_MS}
+LINES: dict[str, tuple[str, str]] = {
+    "amazon2018": (
+        '{"reviewerID":"u","asin":"i","overall":4.0,"reviewText":"Good.","unixReviewTime":1700000000}\nno JSON\n[1]',
+        '{"asin":"i","title":"Boots &amp; more","category":["Shoes","Boots"],"price":"$9.50"}',
+    ),
+    "amazon2023": (
+        f"{orjson.dumps(REVIEW).decode()}\n{{}}\nno JSON",
+        '{"parent_asin":"i","title":"Boots","store":"Bootmaker","categories":["Shoes"]}',
+    ),
+    "recbole": (
+        "user_id:token\titem_id:token\trating:float\ttimestamp:float\nu\ti\t4\t1700000000\nu\ti\t4\t5\t6\n\ti\t4\t5",
+        "item_id:token\ttitle:token_seq\ni\tBoots",
+    ),
+    "movielens": (
+        "userId,movieId,rating,timestamp\nu,i,0.5,1700000000\nu,i\n,i,4,5",
+        'movieId,title,genres\ni,"Boots, The (1995)",Drama|War',
+    ),
+}
+"""Of each form: one event and two lines that are none, and one item."""
+
+
+def parquet(tmp_path: Path) -> tuple[Path, Path]:
+    """The two files of the form `journey`."""
+    bought = {"household_id": [7], "basket_id": [5], "product_id": [9], "quantity": [2], "sales_value": [1.0]}
+    stamps = {"transaction_timestamp": pa.array([NOW_MS], pa.timestamp("ms"))}
+    told = ("department", "brand", "product_category", "product_type", "package_size")
+    named = {"product_id": [9], **{name: ["BREAD"] for name in told}}
+    paths = tmp_path / "transactions.parquet", tmp_path / "products.parquet"
+    pq.write_table(pa.table(bought | stamps), paths[0])
+    pq.write_table(pa.table(named), paths[1])
+    return paths
+
+
+def sent(path: Path, log_format: Format, subject: loglines.Subject) -> tuple[list[Record], list[str]]:
+    """What is sent of a file, and why other lines are not."""
+    records, reasons = [], []
+    for number, line in loglines.lines(File(path), log_format, subject):
+        try:
+            records.append(record(line, number, form=log_format, subject=subject, name="log"))
+        except LineError as error:
+            reasons.append(str(error))
+    return records, reasons
+
+
+@pytest.mark.parametrize("log_format", sorted(set(get_args(Format)) - {"firstclick", "common"}))
+def test_a_replay_of_any_form_is_what_training_reads(log_format: Format, tmp_path: Path) -> None:
+    events, items = tmp_path / "events.csv", tmp_path / "items.csv"
+    if log_format == "journey":
+        events, items = parquet(tmp_path)
+    else:
+        for path, written in zip((events, items), LINES[log_format], strict=True):
+            path.write_text(written + "\n")
+    records, reasons = sent(events, log_format, "events")
+    assert len(reasons) == (0 if log_format == "journey" else 2)
+    assert set(reasons) <= {f"not of the form {log_format}", "no user_id"}
+    (of_event,) = records
+    told = next(form(log_format).events(File(events)))
+    learnt: Event = parse_event(told.value, told.key, told.headers, NOW_MS)
+    streamed = parse_event(of_event.value, of_event.key, of_event.headers, NOW_MS)
+    assert streamed._replace(event_id=learnt.event_id) == learnt
+    assert streamed.event_id == f"log-{told.number}"
+    assert of_event.at_ms == NOW_MS
+    ((of_item,), none) = sent(items, log_format, "items")
+    told = next(form(log_format).items(File(items)))
+    product: Item | None = parse_item(told.value, told.key, told.headers)
+    assert parse_item(of_item.value, of_item.key, of_item.headers) == product
+    assert product is not None
+    assert none == []
+    assert b"event_id" not in (of_item.value or b"")
+
+
+def test_the_projects_own_forms_need_nothing_of_training(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"user_id":"u","timestamp":1}\n')
+    script = "import sys; from stream.cli import invoke\n"
+    script += "for form in 'firstclick', 'common': assert invoke([*sys.argv[1:], '--format', form]) == 0\n"
+    script += "print({'torch', 'polars', 'pyarrow', 'pandas'} & set(sys.modules))"
+    command = [sys.executable, "-c", script, "replay", str(log), "--to", "events", "--check"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "set()"

@@ -17,7 +17,7 @@ import pyarrow as pa
 from model.event import Item
 from model.interest import KINDS
 from model.text import Line, item_text
-from model.training.logs.files import File, LogError, Told
+from model.training.logs.files import File, LogError, Named
 from model.training.logs.forms import form
 from model.training.logs.growing import Growing
 
@@ -29,7 +29,7 @@ Rows = npt.NDArray[np.int64]
 """Places in a log."""
 
 Progress = Callable[[int, int], None]
-"""Told how many bytes of how many have been read."""
+"""Told how many bytes (of topics: offsets) of how many have been read."""
 
 STEP = 20_000
 """Events between two calls of a progress: five a second."""
@@ -177,13 +177,13 @@ def read_log(
     return log
 
 
-def log_of(records: Iterable[Told], items: Iterable[Told] = ()) -> Log:
-    """A log of records that come from elsewhere than a file."""
+def log_of(records: Iterable[Named], items: Iterable[Named] = ()) -> Log:
+    """A log of records that come from elsewhere than files of one form; it may be empty."""
     growing = Growing()
-    for told in items:
-        growing.add_item(told, "items")
-    for told in records:
-        growing.add(told, "events")
+    for name, told in items:
+        growing.add_item(told, name)
+    for name, told in records:
+        growing.add(told, name)
     return _log(growing)
 
 

@@ -26,7 +26,7 @@ class Told(NamedTuple):
     """One line as the record that Kafka would carry, and what a file may know beside it."""
 
     number: int
-    """Of the line, from 1."""
+    """Of the line, from 1; of a record in a topic its offset."""
     value: bytes | None
     key: bytes | None
     headers: Headers | None = None
@@ -34,6 +34,10 @@ class Told(NamedTuple):
     """0 train, 1 valid, 2 test; -1: the file does not say."""
     order: int = -1
     """The file's own order of a user's events at one time; -1: their order in the file."""
+
+
+Named = tuple[str, Told]
+"""A record, and the name of what it was read from, which a fault tells with the record's number."""
 
 
 class Form(Protocol):

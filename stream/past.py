@@ -1,0 +1,105 @@
+"""Beside the line: the committed records of a topic between two times, for `firstclick dump` and for training.
+
+Knows nothing of what the records say.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from confluent_kafka import KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from stream.errors import Unreachable
+from stream.follower import ASK_S, Place, ToEnd, ends, messages, offsets, reader
+
+LATE_MS = 3_600_000
+"""A record is found although it stands behind ones that are so much newer: producers' clocks differ, and they send
+again. More: so much more is read in vain. Where the broker stamps (LogAppendTime) none is late."""
+
+
+class Past:
+    """A topic between two times: its offsets are asked for when it is made, its records read when it is gone through.
+
+    Partition after partition: who reads twice what has passed reads the same in the same order, as from a file. It
+    costs 50 ms a partition, and little else: reading is bound by this process.
+
+    Attributes:
+        topic: its name.
+        offsets: how many there are to pass; markers and what compaction has taken away are among them.
+        passed: how many have been.
+    """
+
+    def __init__(
+        self, client: Mapping[str, Any], topic: str, from_ms: int, to_ms: int, option: str = "--topic"
+    ) -> None:
+        """Asks where the times lie.
+
+        Args:
+            client: librdkafka's settings, with `bootstrap.servers`.
+            topic: any.
+            from_ms: first record time (Kafka's, not the event's own) that is wanted.
+            to_ms: first that is not. What arrives after the call may be there or not.
+            option: who named the topic, for the error.
+
+        Raises:
+            Unreachable: no broker answers, or there is no such topic.
+        """
+        self._client, self.topic, self._from_ms, self._to_ms = client, topic, from_ms, to_ms
+        admin = AdminClient({"log_level": 0, **client})
+        places = [(topic, partition) for partition in _partitions(admin, client, topic, option)]
+        begin, last = offsets(admin, places, OffsetSpec.for_timestamp(from_ms)), ends(admin, places)
+        self._begin = {place: offset for place, offset in sorted(begin.items()) if offset >= 0 and last[place] > 0}
+        until = offsets(admin, self._begin, OffsetSpec.for_timestamp(to_ms + LATE_MS)) if self._begin else {}
+        self._end = {place: max(until[place] if until[place] >= 0 else last[place], 1) for place in self._begin}
+        self._late_ms = {place: to_ms + LATE_MS if until[place] >= 0 else to_ms for place in self._begin}
+        self.offsets, self.passed = sum(map(self._length, self._begin)), 0
+
+    def __iter__(self) -> Iterator[Message]:
+        """The records.
+
+        Raises:
+            Unreachable: a transaction stays open.
+        """
+        before = 0
+        for place, begin in self._begin.items():
+            length, to_time = self._length(place), _ToTime(place, self._end[place], self._late_ms[place])
+            for message in messages(reader(self._client, [TopicPartition(*place, begin)]), to_time, self.topic):
+                self.passed = before + min(cast("int", message.offset()) - begin + 1, length)
+                if self._from_ms <= message.timestamp()[1] < self._to_ms:
+                    yield message
+            before += length
+        self.passed = self.offsets
+
+    def _length(self, place: Place) -> int:
+        return max(self._end[place] - self._begin[place], 0)
+
+
+class _ToTime(ToEnd):
+    """Whether a partition has been read up to an offset or, where the broker tells one that lies too low, to a time.
+
+    The embedded broker tells such ends, and finds no times; a busy topic is never at its end. So a partition is done
+    where the broker says so at or behind the offset, or where a record there is as late as must be.
+    """
+
+    def __init__(self, place: Place, end: int, late_ms: int) -> None:
+        super().__init__({place: end}, isolates=False)
+        self._late_ms = late_ms
+
+    def heed(self, message: Message) -> None:
+        """A record, or the end-of-partition event."""
+        super().heed(message)
+        if message.error() is None:
+            partition, offset = cast("tuple[int, int]", (message.partition(), message.offset()))
+            if offset >= self._left.get(partition, 1 << 63) and message.timestamp()[1] >= self._late_ms:
+                del self._left[partition]
+
+
+def _partitions(admin: AdminClient, client: Mapping[str, Any], topic: str, option: str) -> list[int]:
+    try:
+        there = admin.list_topics(topic, timeout=ASK_S).topics[topic]
+    except KafkaException as error:
+        remedy = "check --bootstrap (FIRSTCLICK_BOOTSTRAP)"
+        raise Unreachable(f"no broker answers at {client['bootstrap.servers']}", remedy) from error
+    if there.error is not None:
+        raise Unreachable(f"{option} {topic}: {there.error.str()}", "`firstclick topics` tells which there are")
+    return list(there.partitions)
