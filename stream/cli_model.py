@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from stream.errors import Exit
-from stream.options import log_format_option
+from stream.options import ModelName, log_format_option
 
 if TYPE_CHECKING:
     from model.training.logs.forms import Format
@@ -34,7 +34,7 @@ def model() -> None:
 )
 @click.option("--log", type=click.Path(exists=True, path_type=Path), help="Count here what goes together.")
 @log_format_option
-@click.option("--name", default="zero-shot", show_default=True, help="Begins the model's name; a-z, 0-9 and '-'.")
+@click.option("--name", default="zero-shot", show_default=True, type=ModelName(), help="Begins the model's name.")
 @click.option("--licence", default="", help="Of the encoder, where its package does not say.")
 def model_init(
     encoder: str,

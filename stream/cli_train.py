@@ -11,7 +11,7 @@ import click
 
 from stream.cli_offline import FOLDER, log_told, read_log_and_split
 from stream.errors import Exit, WrongUsage
-from stream.options import LOG_FORMATS, topic_options
+from stream.options import LOG_FORMATS, ModelName, topic_options
 
 SETTINGS = ("dim", "epochs", "batch", "learning_rate", "dropout", "text_scale", "negatives", "cut", "patience")
 """Names that --set takes; see `model.training.fit.FitSettings`."""
@@ -67,7 +67,7 @@ def computing_options(command: Command) -> Command:
     show_default=True,
     help="Of --encoder in the bundle.",
 )
-@click.option("--name", default="trained", show_default=True, help="Begins the model's name; a-z, 0-9 and '-'.")
+@click.option("--name", default="trained", show_default=True, type=ModelName(), help="Begins the model's name.")
 @click.option("--refit/--no-refit", default=True, show_default=True, help="Learn again, with validation's rows.")
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help=f"Of {', '.join(SETTINGS)}.")
 @click.option("--checkpoints", type=FOLDER, help="Kept after each epoch, and resumed from.  [default: none]")

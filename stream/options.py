@@ -49,6 +49,20 @@ class ClientProperties(click.ParamType):
         return properties
 
 
+class ModelName(click.ParamType):
+    """What a model's name begins with: refused here, not after an hour of training."""
+
+    name = "TEXT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name itself."""
+        from model.bundle import NAME
+
+        if not NAME.fullmatch(value):
+            self.fail(f"{value!r}: send 1 to 64 of a-z, 0-9 and '-'; it becomes part of a topic's name", param, ctx)
+        return str(value)
+
+
 class Moment(click.ParamType):
     """A time, as milliseconds since 1970: such a number, or a date or time of ISO 8601, in UTC unless it says other."""
 

@@ -34,7 +34,8 @@ EPSILON = 0.2
 .0801 -> .0810, and more for users with one event."""
 WARM_UP = 100
 """Steps until the learning rate is reached, or a tenth of all."""
-LINES_RATE = float(__import__("os").environ.get("LINES_RATE", "5"))
+LINES_RATE = 10.0
+"""Of the learning rate, for line weights: a few dozen numbers about which every example says something."""
 CLIPPED = 5.0
 """Longest gradient."""
 LEAST_RATE = 0.05
@@ -203,12 +204,9 @@ class _Run:
         self.batch = settings.batch or batch_size(len(self.targets))
         self.steps = max(len(self.targets) // self.batch, 1)
         self.sampled = settings.negatives or (0 if len(self.known) <= FULL else SAMPLED)
-        groups = {
-            1.0: [towers.projection, towers.own, towers.context, towers.log_scale, towers.log_recency],
-            LINES_RATE: [towers.line_changes],
-        }
+        others = [towers.projection, towers.own, towers.context, towers.log_scale, towers.log_recency]
         self.optimizer = torch.optim.Adam(
-            [{"params": params, "times": times} for times, params in groups.items()],
+            [{"params": others, "times": 1.0}, {"params": [towers.line_changes], "times": LINES_RATE}],
             settings.learning_rate,
             betas=(0.9, 0.98),
             eps=EPSILON / self.batch,

@@ -181,3 +181,11 @@ def test_a_log_whose_reviews_tell_stars_makes_a_bundle_that_reads_them(base: Bun
 def test_a_log_without_reviews_makes_a_bundle_without_the_head(made: Trained) -> None:
     assert made.bundle.file("sentiment.onnx") is None
     assert "left_out" in made.bundle.manifest.training["sentiment"]
+
+
+def test_a_name_that_no_topic_may_have_is_refused_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["train", "--log", str(tmp_path), "--out", str(tmp_path / "out"), "--name", "my_model"]
+    assert invoke(asked) == Exit.USAGE
+    assert "'my_model'" in capsys.readouterr().err
