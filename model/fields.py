@@ -16,8 +16,9 @@ CLOCK_AHEAD_MS = 5 * 60_000
 """How far a producer's clock may run ahead of the record's arrival. A faster one would own the top of the window
 and, by the age limit, throw out the user's honest rest."""
 
-EARLIEST_MS = 946_684_800_000
-"""2000-01-01. Anything before is a unit error (seconds stay below this until the year 31969) or a dead clock."""
+EARLIEST_MS = 788_918_400_000
+"""1995-01-01: logs of film ratings begin here. Anything before is a unit error (seconds stay below this until the year
+26969) or a dead clock."""
 
 LATEST_MS = 4_102_444_800_000
 """2100-01-01. Holds where the record's own time is unknown or as wrong as the event's."""
@@ -134,7 +135,7 @@ def boolean(fields: Fields, name: str, default: bool) -> bool:
 
 
 def moment(fields: Fields, name: str, arrived_ms: int) -> int:
-    """The time in `name`, in epoch milliseconds: not before 2000, not after the record's arrival.
+    """The time in `name`, in epoch milliseconds: not before 1995, not after the record's arrival.
 
     Args:
         arrived_ms: The Kafka record's timestamp; 0 or less where it has none.
@@ -152,7 +153,7 @@ def moment(fields: Fields, name: str, arrived_ms: int) -> int:
         )
     if at_ms < EARLIEST_MS:
         hint = "; it looks like seconds: send milliseconds" if value == at_ms and at_ms * 1000 >= EARLIEST_MS else ""
-        raise EventError(Reason.TIME_PAST, f"{name} is {shown(value)}, before the year 2000{hint}")
+        raise EventError(Reason.TIME_PAST, f"{name} is {shown(value)}, before the year 1995{hint}")
     if at_ms > LATEST_MS or 0 < arrived_ms < at_ms - CLOCK_AHEAD_MS:
         raise EventError(Reason.TIME_AHEAD, _ahead(name, value, at_ms, arrived_ms))
     return at_ms

@@ -45,7 +45,7 @@ class Reason(StrEnum):
     TIME_INVALID = "time_invalid"
     """`at` is neither epoch milliseconds nor an RFC 3339 time with offset."""
     TIME_PAST = "time_past"
-    """`at` lies before 2000: mostly seconds sent for milliseconds."""
+    """`at` lies before 1995: mostly seconds sent for milliseconds."""
     TIME_AHEAD = "time_ahead"
     """`at` lies after the record's arrival: a fast clock, or microseconds sent for milliseconds."""
     EVENT_ID_REUSED = "event_id_reused"

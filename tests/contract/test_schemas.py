@@ -162,7 +162,7 @@ LONG = "x" * 257
 BORDERS: list[tuple[dict[str, Any], dict[str, Any]]] = [  # The last good, the first bad.
     ({"event_id": LONG[1:]}, {"event_id": LONG}),
     ({"session_id": LONG[1:]}, {"session_id": LONG}),
-    ({"at": 946_684_800_000}, {"at": 946_684_799_999}),
+    ({"at": 788_918_400_000}, {"at": 788_918_399_999}),
     ({"at": 4_102_444_800_000}, {"at": 4_102_444_800_001}),
     ({"dwell_ms": 86_400_000}, {"dwell_ms": 86_400_001}),
     ({"dwell_ms": 0}, {"dwell_ms": -1}),

@@ -206,14 +206,24 @@ def test_atomic_files_of_recbole(tmp_path: Path) -> None:
     assert lines(read_log([clicks], log_format="recbole")) == [line(Kind.CLICK, "x", AT)]
 
 
+def test_movielens_100k(tmp_path: Path) -> None:
+    written(tmp_path / "u.data", "196\t242\t3\t881250949", "196\t242\t3")
+    written(tmp_path / "u.item", "242|Misérables, Les (1995)|24-Jan-1997||http://us.imdb.com/x|0|1".encode("latin-1"))
+    log = read_log([tmp_path], log_format="movielens")
+    assert lines(log) == [line(Kind.REVIEW, "242", 881_250_949_000, rating=3.0)]
+    assert log.items.item(0)[:2] == ("242", "Misérables, Les (1995)")
+    assert log.rejected == {"not_json": 1}
+    assert read_log([tmp_path / "u.data"], log_format="movielens").items.texts() == log.items.texts()
+
+
 @pytest.mark.parametrize("form_of", ["dat", "csv"])
 def test_movielens(tmp_path: Path, form_of: str) -> None:
     if form_of == "dat":
-        written(tmp_path / "ratings.dat", f"1::1193::5::{AT // 1000}", "1::661::3::909000000", "1::661")
+        written(tmp_path / "ratings.dat", f"1::1193::5::{AT // 1000}", "1::661::3::709000000", "1::661")
         movie = "1193::Misérables, Les (1995)::Drama|Musical".encode("latin-1")
         written(tmp_path / "movies.dat", movie, "2::Nothing (1996)::(no genres listed)")
     else:
-        rated = (f"1,1193,5.0,{AT // 1000}", "1,661,0.5,909000000", "1,661")
+        rated = (f"1,1193,5.0,{AT // 1000}", "1,661,0.5,709000000", "1,661")
         written(tmp_path / "ratings.csv", "userId,movieId,rating,timestamp", *rated)
         movies = ('1193,"Misérables, Les (1995)",Drama|Musical', "2,Nothing (1996),(no genres listed)")
         written(tmp_path / "movies.csv", "movieId,title,genres", *movies)

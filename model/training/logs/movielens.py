@@ -1,8 +1,7 @@
 """A form of logs: MovieLens (Harper & Konstan 2015), `ratings` and beside it `movies`: `.dat` with `::` between (1m,
-10m), or `.csv` with a head (20m, 25m, 32m, latest).
+10m), `.csv` with a head (20m, 25m, 32m, latest), or `u.data` and `u.item` (100k).
 
-Knows nothing of users and tags. Half a star counts as one: the contract has 1 to 5. What happened before 2000 is before
-the contract's first day, and rejected like any such event.
+Knows nothing of users and tags. Half a star counts as one: the contract has 1 to 5.
 """
 
 import csv
@@ -14,6 +13,9 @@ from model.training.logs.files import File, Told, found, milliseconds, number, t
 
 RATINGS = ("userId", "movieId", "rating", "timestamp")
 MOVIES = ("movieId", "title", "genres")
+NO_GENRES = "(no genres listed)"
+BETWEEN = {"u.data": "\t", "u.item": "|", ".dat": "::"}
+"""What stands between cells, by a part of the file's name; else they are CSV."""
 
 
 def events(file: File) -> Iterator[Told]:
@@ -29,17 +31,20 @@ def items(file: File) -> Iterator[Told]:
 def find(path: Path) -> tuple[list[Path], list[Path]]:
     """ratings and movies of a folder; or a file of ratings and, if there is one, that of its movies."""
     if path.is_dir():
-        return found(path, ("ratings.dat", "ratings.csv", "ratings.csv.gz"), ("movies.dat", "movies.csv"))
-    beside = path.with_name(path.name.replace("ratings", "movies"))
+        return found(
+            path, ("ratings.dat", "ratings.csv", "ratings.csv.gz", "u.data"), ("movies.dat", "movies.csv", "u.item")
+        )
+    beside = path.with_name(path.name.replace("ratings", "movies").replace("u.data", "u.item"))
     return [path], [beside] if beside != path and beside.is_file() else []
 
 
 def _rows(file: File, names: tuple[str, ...]) -> Iterator[tuple[int, Fields | bytes]]:
-    packed_in_colons = ".dat" in file.path.name
+    between = next((mark for name, mark in BETWEEN.items() if name in file.path.name), None)
     for at, line in file.lines():
-        if packed_in_colons:
-            text = _decoded(line)
-            cells = text.split("::")
+        if between is not None:
+            cells = _decoded(line).split(between)
+            if file.path.name == "u.item":  # Two dates, an address and a flag per genre follow the title.
+                cells = [*cells[:2], NO_GENRES]
         else:
             text = line.decode("utf-8", "replace")
             cells = next(csv.reader([text])) if '"' in text else text.split(",")
@@ -69,5 +74,5 @@ def _event(row: Fields) -> Fields:
 
 def _item(row: Fields) -> Fields:
     genres = row["genres"]
-    category = "" if genres == "(no genres listed)" else genres.replace("|", ", ")
+    category = "" if genres == NO_GENRES else genres.replace("|", ", ")
     return {"item_id": row["movieId"], "title": row["title"].strip(), "category": category}
