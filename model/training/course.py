@@ -14,7 +14,7 @@ from model.session import Floats
 from model.training.baselines.protocol import Asked, asked
 from model.training.examples import Mask, Requests, replay
 from model.training.graphs import Weights
-from model.training.hidden import not_hidden
+from model.training.hidden import with_valid
 from model.training.lessons import Lessons, known_items, lessons, strengths_of, training_requests
 from model.training.logs.columns import Log
 from model.training.splits import Split
@@ -69,8 +69,7 @@ class Course:
     @property
     def all_rows(self) -> Mask:
         """(X,) training's and validation's."""
-        more = self._rows(self._split.valid)
-        return self.rows | (more if self._hidden is None else more & not_hidden(self.log, self._hidden))
+        return with_valid(self.log, self._split, self._hidden)
 
     def learning(self, rows: Mask) -> tuple[Lessons, Mask]:
         """Every touch of these rows with what stood before it, and (I,) the items touched.
