@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.bundle import Bundle
-from model.encoder import Encoder
+from model.encoder import Encoder, offline_device
 from model.session import Floats
 from model.training.baselines.protocol import Asked, asked
 from model.training.examples import Mask, Requests, replay
@@ -43,7 +43,7 @@ class Course:
             split: of the log.
             base: whose encoder and window.
             hidden: (I,) items of which nothing may be learned; their events are out of the split's train already.
-            device: of the encoder.
+            device: of the encoder, unless it is int8.
             threads: cores.
         """
         self.log, self.base = log, base
@@ -52,7 +52,7 @@ class Course:
     @cached_property
     def texts(self) -> Floats:
         """(I, E) vectors of the items' texts, in half precision as the catalogue topic carries them."""
-        encoder = Encoder(self.base, self._device, self._threads, cached=1)
+        encoder = Encoder(self.base, offline_device(self.base, self._device), self._threads, cached=1)
         found: Floats = encoder.vectors(self.log.items.texts()).astype(np.float16).astype(np.float32)
         return found
 
