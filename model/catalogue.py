@@ -1,7 +1,7 @@
 """Step 7 of 10: the shelf, one row per item, and which of its items lie nearest to an interest.
 
 Knows nothing of users, Kafka or how a vector came about. Exact search: (B, D) x (D, M). `nearest` is all that step 7
-asks for, so that an index can take its place once a shop has a million items. A follower thread applies changes while
+asks for, so that an index can take its place once a shop has a million items. One follower thread applies changes while
 the recommender reads: whoever reads rows holds `catalogue.lock` as long as the rows must mean the same items.
 """
 
@@ -67,6 +67,7 @@ class Catalogue:
         self._contexts: Floats = np.zeros((capacity, self.dim), np.float32)
         self._borrowed = np.zeros(capacity, np.bool_)
         self._log_prices: Floats = np.full(capacity, np.nan, np.float32)
+        self._made_of = np.zeros(capacity, np.int64)  # Hash of the text's vector that its vectors came from.
         self._available = np.zeros(capacity, np.bool_)
         self._levels = np.full(capacity, -np.inf)
         self._tie_breaks = np.zeros(capacity, np.uint32)  # Rows differ from worker to worker; this does not.
@@ -88,21 +89,30 @@ class Catalogue:
     def apply(self, changes: Sequence[tuple[str, Shelved | None]]) -> None:
         """Puts each (item id, item) on the shelf, None takes it off; the last word on an item counts.
 
+        The tower runs for new and changed texts alone. Most changes are of counts, and an item that training has not
+        seen costs the tower a quarter of a millisecond at 12,000 items, under which a busy shop's follower would lag.
+
         Raises:
             ValueError: a vector has another length than the encoder's.
         """
-        items = [shelved for _, shelved in changes if shelved is not None]
-        vectors = self.tower([item.item_id for item in items], self._texts(items))  # Not under the lock: it takes long.
-        places = iter(range(len(items)))
+        last = dict(changes)
+        ids = [item_id for item_id, shelved in last.items() if shelved is not None]
+        texts = self._texts([shelved for shelved in last.values() if shelved is not None])
+        made_of = np.array([hash(text.tobytes()) for text in texts], np.int64)
+        there = np.array([self._rows.get(item_id, -1) for item_id in ids], np.int64)
+        fresh = np.flatnonzero((there < 0) | (self._made_of[there] != made_of))
+        vectors = self.tower([ids[place] for place in fresh], texts[fresh])  # Not under the lock: it takes long.
         with self.lock:
-            for item_id, shelved in changes:
+            for item_id, shelved in last.items():
                 if shelved is None:
                     self._remove(item_id)
                 else:
-                    row, place = self._put(item_id, shelved), next(places)
-                    self._vectors[row] = vectors.candidates[place]
-                    self._contexts[row] = vectors.contexts[place]
-                    self._borrowed[row] = vectors.borrowed[place]
+                    self._put(item_id, shelved)
+            rows = np.array([self._rows[ids[place]] for place in fresh], np.int64)
+            self._vectors[rows] = vectors.candidates
+            self._contexts[rows] = vectors.contexts
+            self._borrowed[rows] = vectors.borrowed
+            self._made_of[rows] = made_of[fresh]
             self._popularity = None
             self._popular.clear()
 
@@ -240,7 +250,7 @@ class Catalogue:
             texts[place] = vector
         return texts
 
-    def _put(self, item_id: str, shelved: Shelved) -> int:
+    def _put(self, item_id: str, shelved: Shelved) -> None:
         row = self._rows.get(item_id)
         if row is None:
             row = self._new_row()
@@ -251,7 +261,6 @@ class Catalogue:
         self._log_prices[row] = log_price(shelved.price)
         self._available[row] = shelved.available
         self._levels[row], self._newest_ms[row] = level(shelved.counts, self.half_life_ms)
-        return row
 
     def _remove(self, item_id: str) -> None:
         row = self._rows.pop(item_id, None)
@@ -282,6 +291,7 @@ class Catalogue:
             self._contexts = np.concatenate([self._contexts, np.zeros_like(self._contexts)])
             self._borrowed = np.concatenate([self._borrowed, np.zeros_like(self._borrowed)])
             self._log_prices = np.concatenate([self._log_prices, np.full_like(self._log_prices, np.nan)])
+            self._made_of = np.concatenate([self._made_of, np.zeros_like(self._made_of)])
             self._available = np.concatenate([self._available, np.zeros_like(self._available)])
             self._levels = np.concatenate([self._levels, np.full_like(self._levels, -np.inf)])
             self._newest_ms = np.concatenate([self._newest_ms, np.zeros_like(self._newest_ms)])

@@ -11,11 +11,20 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from model.bundle import ENCODER, TOKENIZER, Bundle, BundleError
-from model.session import Array, Floats, Session
+from model.session import Array, Floats, Session, cpu_only
 from model.tokenizer import open_tokenizer, token_ids
 
 ROWS = 64  # Measured on two cores: 8 to 64 rows are equally fast (330-360 texts/s); more only delays the first.
 FEEDS = {"input_ids", "attention_mask", "token_type_ids"}
+
+
+def offline_device(bundle: Bundle, device: str) -> str:
+    """Where the bundle's encoder runs beside a training or a judgement on `device`: on the CPU if it is int8.
+
+    There the device is the networks' first of all, and int8, which `train` makes unless told otherwise, must not keep
+    them from a GPU. A worker never asks this: it refuses.
+    """
+    return "cpu" if cpu_only((bundle.path / ENCODER).read_bytes()) else device
 
 
 class Encoder:

@@ -1,11 +1,13 @@
 """Under steps 5, 6 and 8: one ONNX graph, opened on the device that was asked for, or not at all.
 
 Knows nothing of what the graph computes. Asking for CUDA and silently getting the CPU is the most expensive kind of
-success: the provider is checked after loading, and a missing one is a `DeviceError` that names the remedy.
+success: the graph's operators are checked before loading and the provider after it; what is missing is a `DeviceError`
+that names the remedy.
 
     DeviceError
     ├── the device's name cannot be read
     ├── onnxruntime was built without it, or found no such GPU
+    ├── CUDA is wanted for a graph that is quantised for CPUs
     └── the graph was loaded, but on another provider
 """
 
@@ -23,6 +25,22 @@ Floats = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
 
 DEVICE = re.compile(r"cpu|cuda(?::(\d{1,2}))?")
+
+CPU_ONLY = (
+    "ConvInteger",
+    "DynamicQuantizeLSTM",
+    "DynamicQuantizeLinear",
+    "DynamicQuantizeMatMul",
+    "MatMulInteger",  # CUDA has it for int8 by int8 alone, and every quantiser here writes activations as uint8.
+    "MatMulIntegerToFloat",
+    "QEmbedLayerNormalization",
+    "QGemm",
+    "QLinearAdd",
+    "QLinearConv",
+    "QLinearMatMul",
+)
+"""Operators of int8 graphs that are not in onnxruntime's CUDA library (1.31): such a node runs on the CPU, and its
+tensors are copied there and back. QuantizeLinear and DequantizeLinear are in it, so other quantised graphs pass."""
 
 
 class DeviceError(RuntimeError):
@@ -42,6 +60,15 @@ def providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
     return [("CUDAExecutionProvider", {"device_id": match.group(1) or "0", "use_tf32": "0"})]
 
 
+def cpu_only(graph: bytes) -> list[str]:
+    """Which of CPU_ONLY an ONNX graph has.
+
+    Read without the package onnx, which serving does not need: in protobuf a node's op_type is field 4, a tag byte, its
+    length and its characters. Names of nodes and tensors have other tags.
+    """
+    return [name for name in CPU_ONLY if bytes((4 << 3 | 2, len(name))) + name.encode() in graph]
+
+
 class Session:
     """An ONNX graph ready to run; safe to call from several threads."""
 
@@ -54,9 +81,15 @@ class Session:
             threads: cores for one call on the CPU. More: shorter calls. Fewer: room for Kafka's threads.
 
         Raises:
-            DeviceError: the device is not there, or onnxruntime fell back to another one.
+            DeviceError: the device is not there or lacks operators, or onnxruntime fell back to another one.
         """
         wanted = providers(device)
+        if device != "cpu" and (lacking := cpu_only(graph if isinstance(graph, bytes) else graph.read_bytes())):
+            name = "a graph" if isinstance(graph, bytes) else str(graph)
+            raise DeviceError(
+                f"device = {device}: CUDA has no {', '.join(lacking)}, so {name} would run on the CPU; export its fp32 "
+                "bundle with --precision fp16, or set device = cpu"
+            )
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         # Idle threads of one session would spin on the cores that the next session needs: 2 cores, 3 sessions.

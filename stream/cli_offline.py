@@ -38,10 +38,10 @@ FOLDER = click.Path(path_type=Path)
 @click.option(
     "--shuffle-ties", is_flag=True, help="Shuffle each user's same-day events before anything learns of them."
 )
-@click.option("--refit", is_flag=True, help="Counting baselines learn from validation events, too, before the test.")
+@click.option("--refit", is_flag=True, help="Baselines and shelves count validation events, too, before the test.")
 @click.option("--users", default=0, type=click.IntRange(0), help="A random sample of so many.  [default: all]")
 @click.option("--seconds", default=330.0, show_default=True, help="Longest that one network of the baselines trains.")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N; int8 stays on the CPU.")
 @click.option("--threads", default=2, show_default=True, type=click.IntRange(1), help="Cores.")
 @click.option("--seed", default=0, show_default=True, help="Of the networks and of the ties.")
 def evaluate(bundles: tuple[Path, ...], out: Path | None, clock: bool, **given: Any) -> int:
@@ -78,9 +78,9 @@ def _setup(bundles: tuple[Path, ...], clock: bool, given: dict[str, Any]) -> tup
     import numpy as np
 
     from model.bundle import Bundle
-    from model.encoder import Encoder
+    from model.encoder import Encoder, offline_device
     from model.training.evaluate import Setup
-    from model.training.hidden import hide_items, not_hidden
+    from model.training.hidden import hide_items, not_hidden, with_valid
     from stream.evaluating import serving
 
     log, split = read_log_and_split(given)
@@ -97,9 +97,11 @@ def _setup(bundles: tuple[Path, ...], clock: bool, given: dict[str, Any]) -> tup
     vectors = encode = None
     if loaded:
         shared = {"device": given["device"], "threads": given["threads"]}
-        served, vectors = serving(loaded, log, np.flatnonzero(split.train), np.flatnonzero(rows), **shared)
+        # A worker's counts do not stop where the training of its bundle began to choose.
+        learned = with_valid(log, split, hidden) if given["refit"] and given["on"] == "test" else split.train
+        served, vectors = serving(loaded, log, np.flatnonzero(learned), np.flatnonzero(rows), **shared)
         longer = Bundle(loaded[0].path, loaded[0].manifest.model_copy(update={"max_tokens": FLAT_TOKENS}))
-        encode = Encoder(longer, given["device"], given["threads"], cached=CACHED).vectors
+        encode = Encoder(longer, offline_device(longer, given["device"]), given["threads"], cached=CACHED).vectors
     setup = Setup(
         log,
         split,

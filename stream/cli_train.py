@@ -40,7 +40,7 @@ def computing_options(command: Command) -> Command:
     """How to compute, the same in all commands that learn."""
     for option in (
         click.option("--threads", default=2, show_default=True, type=click.IntRange(1), help="Cores."),
-        click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N."),
+        click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N; int8 stays on the CPU."),
         click.option("--seed", default=0, show_default=True, help="The same seed on the same machine learns the same."),
     ):
         command = option(command)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from model.bundle import Bundle
 from model.catalogue import Catalogue, Shelved
-from model.encoder import Encoder
+from model.encoder import Encoder, offline_device
 from model.event import Kind
 from model.item_tower import item_tower
 from model.popularity import add_counts
@@ -150,7 +150,7 @@ def serving(
     made = []
     for bundle in bundles:
         if bundle.space not in read:
-            encoder = Encoder(bundle, device, threads)
+            encoder = Encoder(bundle, offline_device(bundle, device), threads)
             read[bundle.space] = (encoder, encoder.vectors(texts))
         encoder, vectors = read[bundle.space]
         made.append(Serving(bundle, encoder, log, vectors, learned, live, device=device, threads=threads))

@@ -5,7 +5,7 @@ Knows nothing of what the parts do, nor of when they start and stop (app.py).
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka.admin import AdminClient
 
@@ -18,7 +18,7 @@ from stream import topics
 from stream.agents import Behaviour, Shelving, Turns
 from stream.batcher import Share
 from stream.capabilities import guarantee_of, protocol_of, topics_of
-from stream.follower import Follower, Pair, ends, read_to_end
+from stream.follower import Follower, Pair, Place, ends, read_to_end
 from stream.intake import Intake
 from stream.lane import Lane
 from stream.messages import read_catalogue_record
@@ -66,6 +66,77 @@ class Parts:
         return self.follower.ready.is_set() and self.intake.joined.is_set() and self.failure is None
 
 
+class Cluster(NamedTuple):
+    """The brokers, and what was found that they can."""
+
+    settings: Settings
+    admin: AdminClient
+    partitions: int
+    """Of every topic that a worker reads or writes by user or item."""
+    rejected_bytes: int
+    """Largest record that the topic of rejections takes."""
+    guarantee: str
+    why: str
+
+    @classmethod
+    def ask(cls, settings: Settings, space: str) -> "Cluster":
+        """Connects, and asks for topics and guarantees.
+
+        Raises:
+            CommandError: something that is needed is not there; it says what and the remedy.
+        """
+        # Quiet: what it cannot do is raised, and said once.
+        admin = AdminClient({**settings.client, "log_level": 2})
+        found = topics_of(settings, space, admin)
+        rejected_bytes = int(found[topics.REJECTED].config.get("max.message.bytes", KAFKA_RECORD_BYTES))
+        return cls(settings, admin, found[settings.events[0]].partitions, rejected_bytes, *guarantee_of(settings))
+
+    @property
+    def exact(self) -> bool:
+        """Whether a micro-batch is one transaction."""
+        return self.guarantee == "exactly_once"
+
+    def reader(self, topic: str) -> Callable[[Sequence[int]], Any]:
+        """What reads these partitions of a topic to their ends."""
+        return lambda wanted: read_to_end(self.settings.client, self.admin, topic, wanted, self.exact)
+
+    def event_ends(self, wanted: Sequence[int]) -> Mapping[Place, int]:
+        """Where these partitions of all event topics end.
+
+        The embedded broker tells ends that lie too low: there every topic would pass for one that was created anew.
+        """
+        if not self.exact:
+            return {}
+        return ends(self.admin, [(name, number) for name in self.settings.events for number in wanted])
+
+    def outbox(self, intake: Intake, lane: Lane) -> Outbox:
+        """A lane's."""
+        return (Transactions if self.exact else Deliveries)(self.settings, intake, lane)
+
+
+class Followed:
+    """The shelf as the catalogue topic tells it."""
+
+    def __init__(self, catalogue: Catalogue, metrics: Metrics) -> None:
+        self.partition_of: dict[str, int] = {}
+        """Item -> the topic's partition that tells of it."""
+        self._catalogue, self._metrics = catalogue, metrics
+
+    def apply(self, records: Sequence[tuple[int, Pair]]) -> None:
+        """Takes in (partition, record) in the order of the topic."""
+        changes: list[tuple[str, Shelved | None]] = []
+        for partition, (key, value) in records:
+            item_id = key.decode()
+            if value is None:
+                self.partition_of.pop(item_id, None)
+                changes.append((item_id, None))
+            else:
+                self.partition_of[item_id] = partition
+                changes.append((item_id, read_catalogue_record(value).item))
+        self._catalogue.apply(changes)
+        self._metrics.items.set(len(self._catalogue))
+
+
 def build(settings: Settings, *, model: bool = True) -> Parts:
     """Joins the parts of a worker; connects to Kafka to ask what it can.
 
@@ -75,24 +146,62 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
     Raises:
         CommandError: something cannot be; it says what and the remedy.
         BundleError: the bundle is not one that this worker may run.
+        DeviceError: the device is not there.
     """
     bundle = Bundle.load(settings.bundle)
-    # Quiet: what it cannot do is raised, and said once.
-    admin = AdminClient({**settings.client, "log_level": 2})
-    found = topics_of(settings, bundle.space, admin)
-    partitions = found[settings.events[0]].partitions
-    rejected_bytes = int(found[topics.REJECTED].config.get("max.message.bytes", KAFKA_RECORD_BYTES))
-    guarantee, why = guarantee_of(settings)
-    exact = guarantee == "exactly_once"
+    cluster = Cluster.ask(settings, bundle.space)
     metrics = Metrics()
-
     events = Lane("behaviour", settings.events)
     shelf = Lane("shelf", (settings.items, topics.COUNTS))
-    intake = Intake(settings, protocol_of(settings, admin), (events, shelf))
+    intake = Intake(settings, protocol_of(settings, cluster.admin), (events, shelf))
 
     encoder = Encoder(bundle, settings.device, settings.threads, settings.padded_tokens)
     catalogue = Catalogue(item_tower(bundle, settings.threads), bundle.half_life_ms, threads=settings.threads)
-    recommender = Recommender(
+    recommender = _recommender(settings, bundle, catalogue, encoder)
+    topic, followed = topics.catalogue_topic(bundle.space), Followed(catalogue, metrics)
+    follower = Follower(settings.client, cluster.admin, topic, cluster.partitions, cluster.exact, followed.apply)
+
+    behaviour = Behaviour(
+        events,
+        intake,
+        cluster.outbox(intake, events),
+        metrics,
+        _windows(cluster, bundle),
+        recommender if model else None,
+        bundle.model,
+        followed.partition_of,
+        cluster.partitions,
+        settings,
+    )
+    shelves = Shelves(cluster.reader(topic), encoder, topic, bundle.half_life_ms, cluster.rejected_bytes)
+    shelving = Shelving(shelf, intake, cluster.outbox(intake, shelf), metrics, shelves)
+    shares = {
+        events.name: [Share(events.topics, settings.batch_events)],
+        shelf.name: [
+            Share((settings.items,), SHELF_ITEMS),
+            Share((topics.COUNTS,), SHELF_COUNTS, settings.counts_every_ms),
+        ],
+    }
+    metrics.model.info({"model": bundle.model, "device": settings.device, "guarantee": cluster.guarantee})
+    return Parts(
+        settings,
+        bundle,
+        cluster.guarantee,
+        cluster.why,
+        metrics,
+        encoder,
+        catalogue,
+        recommender,
+        intake,
+        follower,
+        (behaviour, shelving),
+        shares,
+    )
+
+
+def _recommender(settings: Settings, bundle: Bundle, catalogue: Catalogue, encoder: Encoder) -> Recommender:
+    """With what the operator has set."""
+    return Recommender(
         bundle,
         catalogue,
         encoder,
@@ -102,67 +211,15 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
         candidates=settings.candidates,
         repeat_categories=settings.repeat_categories,
     )
-    topic = topics.catalogue_topic(bundle.space)
-    partition_of_item: dict[str, int] = {}
 
-    def apply(records: list[tuple[int, Pair]]) -> None:
-        changes: list[tuple[str, Shelved | None]] = []
-        for partition, (key, value) in records:
-            item_id = key.decode()
-            if value is None:
-                partition_of_item.pop(item_id, None)
-                changes.append((item_id, None))
-            else:
-                partition_of_item[item_id] = partition
-                changes.append((item_id, read_catalogue_record(value).item))
-        catalogue.apply(changes)
-        metrics.items.set(len(catalogue))
 
-    def reader(name: str) -> Callable[[Sequence[int]], Any]:
-        return lambda wanted: read_to_end(settings.client, admin, name, wanted, exact)
-
-    outbox: Callable[[Lane], Outbox] = lambda lane: (Transactions if exact else Deliveries)(settings, intake, lane)  # noqa: E731
-    windows = Windows(
-        reader(topics.WINDOWS),
-        # The embedded broker tells ends that lie too low: there every topic would pass for one that was created anew.
-        lambda wanted: ends(admin, [(name, number) for name in settings.events for number in wanted]) if exact else {},
+def _windows(cluster: Cluster, bundle: Bundle) -> Windows:
+    """Of the bundle's length, kept as long as the operator has set."""
+    return Windows(
+        cluster.reader(topics.WINDOWS),
+        cluster.event_ends,
         bundle.lines,
         bundle.age_ms,
-        settings.forget_days * DAY_MS,
-        rejected_bytes,
-    )
-    shelves = Shelves(reader(topic), encoder, topic, bundle.half_life_ms, rejected_bytes)
-    behaviour = Behaviour(
-        events,
-        intake,
-        outbox(events),
-        metrics,
-        windows,
-        recommender if model else None,
-        bundle.model,
-        partition_of_item,
-        partitions,
-        settings,
-    )
-    shares = {
-        events.name: [Share(events.topics, settings.batch_events)],
-        shelf.name: [
-            Share((settings.items,), SHELF_ITEMS),
-            Share((topics.COUNTS,), SHELF_COUNTS, settings.counts_every_ms),
-        ],
-    }
-    metrics.model.info({"model": bundle.model, "device": settings.device, "guarantee": guarantee})
-    return Parts(
-        settings,
-        bundle,
-        guarantee,
-        why,
-        metrics,
-        encoder,
-        catalogue,
-        recommender,
-        intake,
-        Follower(settings.client, admin, topic, partitions, exact, apply),
-        (behaviour, Shelving(shelf, intake, outbox(shelf), metrics, shelves)),
-        shares,
+        cluster.settings.forget_days * DAY_MS,
+        cluster.rejected_bytes,
     )

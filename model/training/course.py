@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from model.bundle import Bundle
-from model.encoder import Encoder
+from model.encoder import Encoder, offline_device
 from model.session import Floats
 from model.training.baselines.protocol import Asked, asked
 from model.training.examples import Mask, Requests, replay
-from model.training.hidden import not_hidden
+from model.training.hidden import with_valid
 from model.training.lessons import Lessons, codes_of, known_items, lessons, training_requests
 from model.training.line_weights import Codes
 from model.training.logs.columns import Log
@@ -45,7 +45,7 @@ class Course:
             split: of the log.
             base: whose encoder and window.
             hidden: (I,) items of which nothing may be learned; their events are out of the split's train already.
-            device: of the encoder.
+            device: of the encoder, unless it is int8.
             threads: cores.
         """
         self.log, self.base = log, base
@@ -82,8 +82,7 @@ class Course:
     @property
     def all_rows(self) -> Mask:
         """(X,) training's and validation's."""
-        more = self._rows(self._split.valid)
-        return self.rows | (more if self._hidden is None else more & not_hidden(self.log, self._hidden))
+        return with_valid(self.log, self._split, self._hidden)
 
     def learning(self, rows: Mask) -> tuple[Lessons, Mask]:
         """Every touch of these rows with what stood before it, and (I,) the items touched.
@@ -121,7 +120,8 @@ class Course:
         return self.rows | self._rows(self._split.valid)
 
     def _encoder(self) -> Encoder:
-        return Encoder(self.base, self._device, self._threads, cached=1)  # Each text comes once.
+        device = offline_device(self.base, self._device)
+        return Encoder(self.base, device, self._threads, cached=1)  # Each text comes once.
 
     def _rows(self, rows: npt.NDArray[np.int64]) -> Mask:
         found = np.zeros(len(self.log), np.bool_)

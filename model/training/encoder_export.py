@@ -5,6 +5,7 @@ Knows nothing of bundles. The graph is fp32 and has free batch and token axes.
 
 import io
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,8 @@ def export(folder: Path) -> bytes:
     from model.training.encoders import EncoderError
 
     try:
-        import torch
-        import transformers  # noqa: F401 - what is missing is to be told by name
+        import torch  # noqa: F401 - what is missing is to be told by name
+        import transformers  # noqa: F401
     except ImportError as error:
         raise EncoderError(
             f"{folder} holds safetensors, which only torch can export: pip install 'firstclick[train]', or take an "
@@ -45,6 +46,27 @@ def export(folder: Path) -> bytes:
     names = ["input_ids", "attention_mask"]
     if getattr(network.config, "type_vocab_size", 0) > 0:
         names.append("token_type_ids")
+    graph = _traced(network, names)
+    session = Session(graph)
+    for rows, tokens in ((1, 1), (3, 5), (8, 40)):
+        apart = _apart(session, network, _inputs(network, names, rows, tokens))
+        if not apart <= TOLERANCE:
+            raise EncoderError(f"{folder}: the exported graph is {apart:.1g} off the network on {rows}x{tokens} tokens")
+    return graph
+
+
+def _inputs(network: Any, names: Sequence[str], rows: int, tokens: int) -> dict[str, Any]:
+    """(rows, tokens) of padded texts, of 1, 2 ... tokens: traced without padding, transformers leaves the mask out."""
+    import torch
+
+    ids = torch.arange(rows * tokens).reshape(rows, tokens) % network.config.vocab_size
+    mask = (torch.arange(tokens)[None] <= torch.arange(rows)[:, None]).long()
+    return dict(zip(names, (ids, mask, torch.zeros_like(ids)), strict=False))  # Not every network has types of tokens.
+
+
+def _traced(network: Any, names: Sequence[str]) -> bytes:
+    """The network as an ONNX graph with these inputs and free batch and token axes."""
+    import torch
 
     class Hidden(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         """The network with the one output that is pooled."""
@@ -57,37 +79,28 @@ def export(folder: Path) -> bytes:
             hidden: torch.Tensor = self.network(**dict(zip(names, inputs, strict=True))).last_hidden_state
             return hidden
 
-    def texts(rows: int, tokens: int) -> tuple[torch.Tensor, ...]:
-        """Padded texts of 1, 2 ... tokens. Traced without padding, transformers would leave the mask out."""
-        ids = torch.arange(rows * tokens).reshape(rows, tokens) % network.config.vocab_size
-        mask = (torch.arange(tokens)[None] <= torch.arange(rows)[:, None]).long()
-        return (ids, mask, torch.zeros_like(ids))[: len(names)]
-
     written = io.BytesIO()
     with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Of what tracing might get wrong; the comparison below sees what it did.
+        warnings.simplefilter("ignore")  # Of what tracing might get wrong; the comparison afterwards sees what it did.
         torch.onnx.export(
             Hidden().eval(),  # Else the export would leave the network in training mode, dropout and all.
-            texts(2, 8),
+            tuple(_inputs(network, names, 2, 8).values()),
             written,  # type: ignore[arg-type, unused-ignore]
-            input_names=names,
+            input_names=list(names),
             output_names=["last_hidden_state"],
             dynamic_axes={name: {0: "batch", 1: "sequence"} for name in [*names, "last_hidden_state"]},
             opset_version=OPSET,
             dynamo=False,
         )
-        graph = written.getvalue()
-        session = Session(graph)
-        for rows, tokens in ((1, 1), (3, 5), (8, 40)):
-            inputs = texts(rows, tokens)
-            (found,) = session.run(
-                ["last_hidden_state"], {name: told.numpy() for name, told in zip(names, inputs, strict=True)}
-            )
-            there = inputs[1].numpy() > 0
-            expected = network(**dict(zip(names, inputs, strict=True))).last_hidden_state.numpy()
-            apart = float(abs(expected - found)[there].max())
-            if not apart <= TOLERANCE:
-                raise EncoderError(
-                    f"{folder}: the exported graph is {apart:.1g} off the network on {rows}x{tokens} tokens"
-                )
-    return graph
+    return written.getvalue()
+
+
+def _apart(session: Session, network: Any, inputs: Mapping[str, Any]) -> float:
+    """Largest difference of a hidden state between the graph and the network, padding aside."""
+    import torch
+
+    (found,) = session.run(["last_hidden_state"], {name: told.numpy() for name, told in inputs.items()})
+    with torch.inference_mode():
+        expected = network(**inputs).last_hidden_state.numpy()
+    there = inputs["attention_mask"].numpy() > 0
+    return float(abs(expected - found)[there].max())

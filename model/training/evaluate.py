@@ -18,7 +18,7 @@ from model.training.baselines.hybrid import Hybrid
 from model.training.baselines.menu import MENU
 from model.training.baselines.protocol import Baseline, BaselineError, Choice, Known, asked
 from model.training.baselines.tuning import Tuned, tune
-from model.training.hidden import Mask, not_hidden
+from model.training.hidden import Mask, not_hidden, with_valid
 from model.training.logs.columns import Log
 from model.training.metrics import SHOWN, Difference, Ranks, differences, means, ranks_in_lists, shelf_use, values
 from model.training.slices import CLOCK, WHOLE, Condition, conditions, parts, requests, shuffled, windows
@@ -247,9 +247,7 @@ def _refitted(baseline: Baseline, tuned: Tuned, known: Known, setup: Setup) -> n
     """Fits again with validation rows where that is asked for; (M,) the counts that it has learned from."""
     if not (setup.refit and setup.on == "test" and baseline.relearns):
         return known.counts
-    more = np.zeros(len(setup.log), np.bool_)
-    more[setup.split.valid] = True
-    told = replace(known, rows=known.rows | (more & known.live))  # `live` leaves hidden items out.
+    told = replace(known, rows=with_valid(setup.log, setup.split, setup.hidden))
     baseline.fit(told, tuned.choice)
     return told.counts
 

@@ -30,6 +30,13 @@ def hide_items(log: Log, split: Split, share: float, seed: int) -> tuple[Split, 
     return split._replace(train=split.train & not_hidden(log, hidden)), hidden
 
 
+def with_valid(log: Log, split: Split, hidden: Mask | None) -> Mask:
+    """(X,) rows of train and of valid, without hidden items: what a refit learns from, before the test."""
+    rows = split.train.copy()
+    rows[split.valid] = True
+    return rows if hidden is None else rows & not_hidden(log, hidden)
+
+
 def not_hidden(log: Log, hidden: Mask) -> Mask:
     """(X,) rows that name no hidden item."""
     named = log.item >= 0

@@ -1,6 +1,6 @@
 """`python -m tests.bench`: right answers first, then one JSON line for each benchmark, with machine and commit.
 
-Apache Kafka is needed (Java 17 and Maven). Compare figures of one run: the machine is part of each.
+Apache Kafka is needed (Java 17 and Maven), but for the towers. Compare figures of one run: the machine is part of each.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import orjson
 
 from stream.collector import calm
 from stream.settings import Settings
-from tests.bench import encoding, latency, loads, replaying, steps, throughput
+from tests.bench import encoding, latency, loads, replaying, steps, throughput, towers
 from tests.bench.fleet import Fleet
 from tests.bench.machine import machine
 from tests.brokers import ApacheKafka, missing
@@ -79,37 +79,52 @@ def real_logs(fleet: Fleet, data: Path | None) -> Iterator[Told]:
         yield {"bench": "e: a whole log of a real shop", **replaying.replaying(fleet, folder, model=True)}
 
 
+def trained_towers() -> Iterator[Told]:
+    """(g), without a broker."""
+    yield {"bench": "g: a trained bundle's towers", **towers.of_random_numbers()}
+
+
 BENCHES: dict[str, Callable[[Fleet, Path | None], Iterator[Told]]] = {
     "line": without_model,
     "shelf": on_the_shelf,
     "replay": real_logs,
 }
+ALONE: dict[str, Callable[[], Iterator[Told]]] = {"towers": trained_towers}
+
+
+def _rows(name: str, data: Path | None) -> Iterator[Told]:
+    """What a benchmark tells; each has a broker of its own."""
+    if name in ALONE:
+        yield from ALONE[name]()
+        return
+    broker = ApacheKafka()
+    try:
+        yield from BENCHES[name](Fleet(broker), data)
+    finally:
+        broker.close()
 
 
 def main() -> int:
     asked = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     told = os.environ.get("FIRSTCLICK_DATA", "../shared/data")
     asked.add_argument("--data", type=Path, default=Path(told), help="folder of real shops' logs (FIRSTCLICK_DATA)")
-    names = ", ".join(f"{name}: {bench.__doc__}" for name, bench in BENCHES.items())
-    asked.add_argument("--only", choices=BENCHES, action="append", help=names)
+    names = ", ".join(f"{name}: {bench.__doc__}" for name, bench in {**ALONE, **BENCHES}.items())
+    asked.add_argument("--only", choices=[*ALONE, *BENCHES], action="append", help=names)
     given = asked.parse_args()
-    if why := missing():
+    wanted = given.only or [*ALONE, *BENCHES]
+    if not ALONE.keys() >= set(wanted) and (why := missing()):
         print(why, file=sys.stderr)
         return 3
     data = given.data if given.data.is_dir() else None
     measured_on = machine()
     calm()
-    for name in given.only or BENCHES:
-        broker = ApacheKafka()
-        try:
+    for name in wanted:
+        began = time.perf_counter()
+        for row in _rows(name, data):
+            took = round(time.perf_counter() - began, 1)
+            load = round(os.getloadavg()[0], 2)
+            print(orjson.dumps({**row, "took_s": took, "load": load, "machine": measured_on}).decode(), flush=True)
             began = time.perf_counter()
-            for row in BENCHES[name](Fleet(broker), data):
-                took = round(time.perf_counter() - began, 1)
-                load = round(os.getloadavg()[0], 2)
-                print(orjson.dumps({**row, "took_s": took, "load": load, "machine": measured_on}).decode(), flush=True)
-                began = time.perf_counter()
-        finally:
-            broker.close()
     return 0
 
 

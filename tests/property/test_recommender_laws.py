@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from model.event import Kind
 from model.text import Line, fold
+from model.training.zeroshot import Reading
 from model.window import OWNING, Window
 from stream.recommender import Recommender
 from tests.shop import AT, COLOURS, DIM, THEMES, Shop, window
@@ -19,7 +20,7 @@ from tests.shop import AT, COLOURS, DIM, THEMES, Shop, window
 @cache
 def world() -> Recommender:
     with TemporaryDirectory() as folder:
-        shop = Shop(Path(folder), lines=12)
+        shop = Shop(Path(folder), reading=Reading(lines=12))
         shop.put("red jam", "blue drum", available=False)
         shop.put("green seeds", "white boots", counts={"purchase": (7.0, AT)})
         return shop.recommender()

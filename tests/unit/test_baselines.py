@@ -120,6 +120,20 @@ def test_the_same_lessons_give_the_same_scores(name: str, board: Log, fitted: Ca
     np.testing.assert_allclose(fitted(name).scores(requests), again, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("name", "learned"), [("als", "alpha"), ("bpr", "iterations")])
+def test_what_is_kept_of_an_earlier_fit_is_what_the_choice_does_not_touch(name: str, learned: str, board: Log) -> None:
+    told, requests, baseline = known(board), requests_of(board), MENU[name]()
+    choice = {key: options[0] for key, options in baseline.grid.items()}
+    found = []
+    for changed in ({}, {"decay": baseline.grid["decay"][1]}, {learned: baseline.grid[learned][1]}):
+        fresh = MENU[name]()
+        for each in (baseline, fresh):
+            each.fit(told, choice | changed)
+        found.append(baseline.scores(requests))
+        np.testing.assert_allclose(found[-1], fresh.scores(requests), rtol=1e-4, atol=1e-5)
+    assert all(np.abs(other - found[0]).max() > 1e-3 for other in found[1:])
+
+
 @pytest.mark.parametrize("name", READERS)
 def test_users_get_items_of_their_own_colour(name: str, board: Log, fitted: Callable[[str], Baseline]) -> None:
     """Chance is a half of the places, and what a user has not had yet is a fifth of the items: three of fifteen."""
@@ -135,6 +149,15 @@ def test_a_window_without_an_item_gets_finite_scores(name: str, board: Log, fitt
     nobody = requests_of(board).only(np.arange(2))
     nobody = nobody._replace(items=np.full_like(nobody.items, -1))
     assert np.isfinite(fitted(name).scores(nobody)).all()
+
+
+def test_bpr_gives_a_window_without_an_item_what_the_items_are_worth_to_anyone(
+    board: Log, fitted: Callable[[str], Baseline]
+) -> None:
+    nobody = requests_of(board).only(np.arange(2))
+    one, other = fitted("bpr").scores(nobody._replace(items=np.full_like(nobody.items, -1)))
+    assert (one == other).all()
+    assert len(np.unique(one)) == ITEMS
 
 
 @pytest.mark.parametrize("name", ["frozen-mean", "flat", "frozen+cooccurrence"])

@@ -1,12 +1,17 @@
 """The benchmarks' own checks: each planted fault is found. A benchmark whose check cannot fail proves nothing."""
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 
+from model.item_tower import item_tower
 from tests.bench.answers import WrongAnswer, check_lists, check_windows
 from tests.bench.fleet import Sent, spread
+from tests.bench.towers import DIM, SHELF, check_interests, check_scores, random_towers
+from tests.shop import make_bundle
 
 LINES, AGE_MS = 3, 1_000
 
@@ -81,3 +86,27 @@ def test_a_wrong_list_is_found(users: list[str], found: tuple[dict[str, Any], di
 def test_percentiles_are_samples_of_their_rank() -> None:
     told = spread(number / 1000 for number in range(1, 101))
     assert (told["p50_ms"], told["p95_ms"], told["p99_ms"], told["n"]) == (50, 95, 99, 100)
+
+
+def test_towers_that_compute_something_else_are_found() -> None:
+    dice = np.random.default_rng(0)
+    vectors, weights = dice.normal(size=(3, 5, 8)).astype(np.float32), dice.random((3, 5)).astype(np.float32)
+    sums = np.array([sum(w * v for w, v in zip(*each, strict=True)) for each in zip(weights, vectors, strict=True)])
+    interests = (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
+    check_interests(interests, weights, vectors)
+    with pytest.raises(WrongAnswer, match="weighted sum"):
+        check_interests(interests, weights[:, ::-1], vectors)
+    scores = np.array([each @ interest for each, interest in zip(vectors, interests, strict=True)]) * 7
+    check_scores(scores, interests, vectors)
+    for wrong in (-scores, scores[:, ::-1], scores + 0.1):
+        with pytest.raises(WrongAnswer, match="cosines"):
+            check_scores(wrong, interests, vectors)
+
+
+def test_random_towers_are_a_bundle_of_a_trained_ones_size(tmp_path: Path) -> None:
+    base = make_bundle(tmp_path / "base")
+    made = random_towers(base, tmp_path / "random")
+    assert (made.dim, made.space) == (DIM, base.space)
+    found = item_tower(made)([f"item {SHELF - 1}", f"item {SHELF}"], np.eye(2, made.text_dim, dtype=np.float32))
+    assert found.borrowed.tolist() == [False, True]
+    assert np.linalg.norm(found.candidates, axis=1) == pytest.approx(1, abs=1e-5)

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from model.bundle import MANIFEST, Bundle, BundleError
+from model.training.zeroshot import Reading
 from tests.shop import DIM, make_bundle
 
 
@@ -108,10 +109,10 @@ def test_the_same_inputs_give_the_same_bytes(made: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "change_it",
     [
-        lambda path: make_bundle(path, max_tokens=32),
-        lambda path: make_bundle(path, text_share=0.1),
+        lambda path: make_bundle(path, reading=Reading(max_tokens=32)),
+        lambda path: make_bundle(path, reading=Reading(text_share=0.1)),
         lambda path: make_bundle(path, pooling="cls"),
-        lambda path: make_bundle(path, lines=16),
+        lambda path: make_bundle(path, reading=Reading(lines=16)),
         lambda path: make_bundle(path, name="other"),
     ],
 )

@@ -1,12 +1,15 @@
 """Step 7: the shelf. What is on it, what is nearest, what sells."""
 
 import threading
+import zlib
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from model.catalogue import Catalogue
-from model.item_tower import AsTheyAre
+from model.catalogue import Catalogue, Shelved
+from model.item_tower import AsTheyAre, ItemVectors
+from model.session import Floats
 from tests.shop import AT, shelved
 
 D = 8
@@ -171,3 +174,70 @@ def test_a_large_batch_is_searched_in_parts_with_each_users_own_hidden_items() -
     found = catalogue.nearest(interests, 39, hidden)
     for user in range(users):
         assert found[user].tolist() == [row for row in best.tolist() if row != best[user % 40]]
+
+
+class Telling:
+    """A tower whose vectors tell of which item and text they were made; it remembers what it was asked."""
+
+    dim = text_dim = D
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, item_ids: Sequence[str], texts: Floats) -> ItemVectors:
+        self.asked += item_ids
+        numbers = np.array([zlib.crc32(item_id.encode()) % 97 for item_id in item_ids], np.float32)
+        return ItemVectors(texts + numbers[:, None], texts - numbers[:, None], numbers > 48)
+
+
+def test_the_tower_runs_for_new_and_changed_texts_alone() -> None:
+    tower, texts = Telling(), unit(1, 3)
+    catalogue = Catalogue(tower, capacity=2)
+    catalogue.apply([(name, shelved(name, text)) for name, text in zip("abc", texts, strict=True)])
+    before = catalogue.vectors.copy(), catalogue.contexts.copy()
+    tower.asked.clear()
+    catalogue.apply(
+        [(name, shelved(name, text, counts={"click": (2.0, AT)})) for name, text in zip("abc", texts, strict=True)]
+    )
+    assert tower.asked == []
+    assert (catalogue.vectors == before[0]).all()
+    assert (catalogue.contexts == before[1]).all()
+    assert catalogue.at(catalogue.row("a") or 0).counts == {"click": (2.0, AT)}
+    catalogue.apply([("a", shelved("a", texts[0])), ("b", shelved("b", texts[2])), ("d", shelved("d", texts[0]))])
+    assert tower.asked == ["b", "d"]
+
+
+def test_an_item_that_is_off_and_on_the_shelf_in_one_batch_keeps_its_vectors() -> None:
+    tower, (text,) = Telling(), unit(1, 1)
+    catalogue = Catalogue(tower)
+    catalogue.apply([("a", shelved("a", text))])
+    before = catalogue.vectors.copy()
+    catalogue.apply([("a", None), ("a", shelved("a", text))])
+    assert (catalogue.vectors == before).all()
+    catalogue.apply([("a", None)])
+    catalogue.apply([("a", shelved("a", text))])
+    assert (catalogue.vectors == before).all()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_after_any_changes_every_item_has_the_vectors_of_its_last_text(seed: int) -> None:
+    """Against a shelf that is filled once: items go and come, rows are used again, one text has several items."""
+    dice, texts = np.random.default_rng(seed), unit(9, 4)
+    catalogue, last = Catalogue(Telling(), capacity=2), dict[str, Shelved | None]()
+    for _ in range(40):
+        batch: list[tuple[str, Shelved | None]] = []
+        for name in dice.choice(list("abcdef"), dice.integers(0, 6)):
+            gone = dice.random() < 0.3
+            batch.append((str(name), None if gone else shelved(str(name), texts[dice.integers(4)])))
+        catalogue.apply(batch)
+        last.update(batch)
+        anew = Catalogue(Telling())
+        anew.apply([(name, item) for name, item in last.items() if item is not None])
+        assert len(catalogue) == len(anew)
+        for name in "abcdef":
+            row, expected = catalogue.row(name), anew.row(name)
+            assert (row is None) == (expected is None)
+            if row is not None and expected is not None:
+                assert (catalogue.vectors[row] == anew.vectors[expected]).all()
+                assert (catalogue.contexts[row] == anew.contexts[expected]).all()
+                assert catalogue.borrowed[row] == anew.borrowed[expected]

@@ -1,13 +1,17 @@
 """What the towers learn from: which rows, which targets, and what stays unseen."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from model.bundle import Bundle
+from model.encoder import offline_device
 from model.training.course import Course
 from model.training.hidden import hide_items
 from model.training.logs.columns import Log
 from model.training.splits import leave_one_out
+from model.training.zeroshot import init
 from tests.logs import log_of
 from tests.shop import AT, MINUTE, make_bundle
 
@@ -28,6 +32,13 @@ def log() -> Log:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return make_bundle(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.bert import bert_folder  # Needs torch, as nothing else here does: skips where it is not there.
+
+    return bert_folder(tmp_path_factory.mktemp("bert"))
 
 
 def names(log: Log, numbers: np.ndarray) -> list[str]:  # type: ignore[type-arg]
@@ -65,3 +76,11 @@ def test_texts_are_what_the_catalogue_topic_carries(log: Log, base: Bundle) -> N
     texts = Course(log, leave_one_out(log), base).texts
     assert texts.shape == (len(ITEMS), base.text_dim)
     assert np.array_equal(texts, texts.astype(np.float16).astype(np.float32))
+
+
+def test_an_int8_encoder_reads_on_the_cpu_what_is_trained_on_a_gpu(log: Log, bert: Path, tmp_path: Path) -> None:
+    made = {precision: init(str(bert), tmp_path / precision, precision=precision) for precision in ("fp16", "int8")}
+    devices = {name: [offline_device(bundle, device) for device in ("cpu", "cuda:1")] for name, bundle in made.items()}
+    assert devices == {"fp16": ["cpu", "cuda:1"], "int8": ["cpu", "cpu"]}
+    beside_a_gpu, alone = (Course(log, leave_one_out(log), made["int8"], device=device) for device in ("cuda", "cpu"))
+    np.testing.assert_array_equal(beside_a_gpu.texts, alone.texts)

@@ -9,7 +9,7 @@ import pytest
 from model.bundle import Bundle, BundleError
 from model.encoder import Encoder, batches
 from model.tokenizer import open_tokenizer, token_ids
-from model.training.zeroshot import init
+from model.training.zeroshot import Reading, init
 from tests.shop import DIM, WORDS, encoder_folder, make_bundle
 
 TEXTS = ["red boots", "jam", "the quick blue guitar and the white spade", "?", "Red BOOTS", "honey " * 80]
@@ -67,7 +67,7 @@ def test_what_was_typed_is_never_syntax(bundle: Bundle) -> None:
 
 
 def test_a_text_is_cut_at_the_bundles_tokens(tmp_path: Path) -> None:
-    bundle = make_bundle(tmp_path, max_tokens=8)
+    bundle = make_bundle(tmp_path, reading=Reading(max_tokens=8))
     tokenizer = open_tokenizer(bundle.path / "tokenizer.json", 8)
     assert len(token_ids(tokenizer, ["jam " * 100])[0]) == 8
     vectors = Encoder(bundle).vectors(["jam " * 6 + "boots", "jam " * 6 + "drum"])

@@ -15,7 +15,7 @@ from model.encoder import Encoder
 from model.tokenizer import open_tokenizer, token_ids
 from model.training.encoders import EncoderError, find
 from model.training.token_scales import depends_on_company
-from model.training.zeroshot import init
+from model.training.zeroshot import Reading, init
 from tests.shop import DIM, WORDS, encoder_folder
 from tests.unit.test_token_scales import quantised, two_products
 
@@ -106,7 +106,7 @@ def test_a_bundle_is_replaced_whole_and_anything_else_is_left_alone(tmp_path: Pa
     encoder, out = str(encoder_folder(tmp_path / "encoder")), tmp_path / "out"
     first = init(encoder, out)
     (out / "left over").write_text("x")
-    assert init(encoder, out, max_tokens=32).model != first.model
+    assert init(encoder, out, reading=Reading(max_tokens=32)).model != first.model
     assert not (out / "left over").exists()
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     other = tmp_path / "thesis"

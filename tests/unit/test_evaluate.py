@@ -138,18 +138,42 @@ def test_what_was_found_is_written_so_that_people_and_programs_can_read_it(log: 
         assert any(array.shape[-1] == USERS for array in ranks.values())
 
 
-def test_the_command_judges_a_bundle_from_files(log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bundle = make_bundle(tmp_path)
+def written(log: Log, folder: Path) -> list[str]:
+    """The log as files, and the options that name them."""
     rows = [
         {"event_id": f"e{row}", "user_id": log.users[log.user[row]], "kind": "review", "at": int(log.at_ms[row])}
         | {"item_id": log.items.ids[log.item[row]]}
         for row in range(len(log))
     ]
-    (tmp_path / "events.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
-    (tmp_path / "items.jsonl").write_bytes(b"\n".join(orjson.dumps({"item_id": t, "title": t}) for t in TITLES))
-    files = ["--log", str(tmp_path / "events.jsonl"), "--items", str(tmp_path / "items.jsonl")]
+    (folder / "events.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
+    (folder / "items.jsonl").write_bytes(b"\n".join(orjson.dumps({"item_id": t, "title": t}) for t in TITLES))
+    return ["--log", str(folder / "events.jsonl"), "--items", str(folder / "items.jsonl")]
+
+
+def test_the_command_judges_a_bundle_from_files(log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle, files = make_bundle(tmp_path), written(log, tmp_path)
     asked = ["evaluate", str(bundle.path), *files, "--baselines", "frozen-last", "--out", str(tmp_path / "out")]
     assert invoke(asked) == Exit.DONE
     assert (tmp_path / "out" / "evaluation.json").is_file()
     assert bundle.manifest.name in capsys.readouterr().out
     assert invoke(["evaluate", *files, "--baselines", "no such"]) == Exit.USAGE
+
+
+@pytest.mark.parametrize(("options", "first"), [([], 0.0), (["--refit"], 1.0), (["--refit", "--on", "valid"], 0.0)])
+def test_the_shelf_has_counted_what_its_bundles_have_learned_from(
+    options: list[str], first: float, tmp_path: Path
+) -> None:
+    """Shoppers without history see what sells: one item, which sells in the validation's tenth of the time alone."""
+    bundle, (new, *others) = make_bundle(tmp_path), TITLES
+    sold = [others[day % len(others)] for day in range(80)] + [new] * 20
+    events = (
+        {"user_id": f"u{day}", "kind": "review", "item_id": item, "at": MIDNIGHT + day * DAY_MS // 24}
+        for day, item in enumerate(sold)
+    )
+    files = written(log_of(events, [{"item_id": title, "title": title} for title in TITLES]), tmp_path)
+    out = ["--baselines", "none", "--out", str(tmp_path / "out")]
+    assert invoke(["evaluate", str(bundle.path), *files, "--split", "time", *out, *options]) == Exit.DONE
+    found = orjson.loads((tmp_path / "out" / "evaluation.json").read_bytes())
+    whole = next(row for row in found["rows"] if (row["condition"], row["part"]) == (WHOLE, "all"))
+    assert whole["requests"] == 10
+    assert whole["metrics"]["recall@1"] == first

@@ -7,6 +7,7 @@ import pytest
 
 from model.bundle import Bundle, BundleError
 from model.training.grafting import PARTS, TOWERS, graft, take
+from model.training.zeroshot import Reading
 from stream.cli import invoke
 from stream.errors import Exit
 from tests.shop import make_bundle
@@ -27,7 +28,7 @@ def test_what_was_taken_is_the_same_bundle_when_grafted_again(bundle: Bundle, tm
 
 def test_another_encoders_towers_are_refused(bundle: Bundle, tmp_path: Path) -> None:
     take(bundle, tmp_path / "towers")
-    other = make_bundle(tmp_path / "other", max_tokens=32)
+    other = make_bundle(tmp_path / "other", reading=Reading(max_tokens=32))
     assert other.space != bundle.space
     with pytest.raises(BundleError, match=r"space .*train them anew"):
         graft(other, tmp_path / "towers", tmp_path / "again")

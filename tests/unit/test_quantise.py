@@ -9,6 +9,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from model.bundle import Bundle
+from model.session import cpu_only
 from model.training import quantise
 from model.training.encoders import EncoderError, Found, find
 from model.training.probes import known
@@ -63,6 +64,12 @@ def test_int8_has_a_quarter_of_the_bytes_and_the_same_bits_alone_and_in_company(
     together = vectors(made, TITLES)
     for title, vector in zip(TITLES[::10], together[::10], strict=True):
         np.testing.assert_array_equal(vectors(made, [title])[0], vector)
+
+
+def test_int8_alone_would_run_on_the_cpu_where_a_gpu_is_asked_for(found: Found) -> None:
+    assert cpu_only(convert(found, "int8", TITLES)[0].graph) == ["MatMulIntegerToFloat"]
+    for graph in (found.graph, convert(found, "fp32", TITLES)[0].graph, convert(found, "fp16", TITLES)[0].graph):
+        assert cpu_only(graph) == []
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])

@@ -1,12 +1,14 @@
 """A device that is not there is refused, never replaced."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
-from model.session import DeviceError, Session, Tower, providers
+from model.session import CPU_ONLY, DeviceError, Session, Tower, cpu_only, providers
 
 
 def doubling() -> bytes:
@@ -18,6 +20,17 @@ def doubling() -> bytes:
     )
     model: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     told: bytes = model.SerializeToString()
+    return told
+
+
+def quantised(*operators: str) -> bytes:
+    """A graph of these operators; they need not fit each other, only be read."""
+    nodes = [helper.make_node(operator, ["x"], [f"y{place}"]) for place, operator in enumerate(operators)]
+    # What is named after an operator is none.
+    nodes.append(helper.make_node("Relu", ["MatMulInteger"], ["DynamicQuantizeLinear"], name="MatMulIntegerToFloat"))
+    weights = numpy_helper.from_array(np.ones((2, 2), np.int8), "QLinearMatMul")
+    graph = helper.make_graph(nodes, "ConvInteger", [], [], [weights], doc_string="QGemm")
+    told: bytes = helper.make_model(graph).SerializeToString()
     return told
 
 
@@ -53,6 +66,25 @@ def test_a_gpu_that_is_there_is_used() -> None:
     if "CUDAExecutionProvider" not in ort.get_available_providers() or not gpu():
         pytest.skip("no GPU on this machine")
     assert Session(doubling(), "cuda").provider == "CUDAExecutionProvider"
+
+
+@pytest.mark.parametrize("operator", CPU_ONLY)
+def test_an_operator_that_only_the_cpu_has_is_found(operator: str) -> None:
+    assert cpu_only(quantised("Gather", operator, "MatMul")) == [operator]
+
+
+def test_operators_that_a_gpu_has_too_and_names_alike_are_not_taken_for_others() -> None:
+    assert cpu_only(quantised("QuantizeLinear", "DequantizeLinear", "QAttention", "MatMulNBits")) == []
+
+
+def test_an_int8_graph_on_a_gpu_is_refused_with_the_setting_and_the_remedy(tmp_path: Path) -> None:
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        pytest.skip("this onnxruntime is built without CUDA, and says that first")
+    graph = quantised("DynamicQuantizeLinear", "MatMulInteger")
+    (tmp_path / "encoder.onnx").write_bytes(graph)
+    for given in (graph, tmp_path / "encoder.onnx"):
+        with pytest.raises(DeviceError, match=r"device = cuda:1: .*Linear, MatMulInteger.*precision fp16"):
+            Session(given, "cuda:1")
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -4,17 +4,13 @@ Each layer is alpha * filter + (1 - alpha) * attention. The filter keeps the `LO
 weighs the rest by a learned square (their equations 5 to 7). It is not causal: every prefix is an example of its own.
 """
 
-from collections.abc import Mapping, Sequence
-
 import torch
 from torch import Tensor, nn
 
-from model.training.baselines.networks import HIDDEN, LAYERS, Attention, Network, SequenceNet, every_prefix
-from model.training.baselines.protocol import Choice, Known
+from model.training.baselines.networks import DROPOUT, HIDDEN, Attention, Network, every_prefix
 
 ALPHA = 0.7
 LOW = 5
-DROPOUT = 0.3
 
 
 class Filter(nn.Module):
@@ -42,7 +38,7 @@ class Layer(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.filter, self.attention = Filter(), Attention(heads=1, dropout=DROPOUT)
+        self.filter, self.attention = Filter(), Attention(heads=1)
         self.dropout = nn.Dropout(DROPOUT)
         self.forward_ = nn.Sequential(
             nn.Linear(HIDDEN, 4 * HIDDEN), nn.GELU(), nn.Linear(4 * HIDDEN, HIDDEN), nn.Dropout(DROPOUT)
@@ -61,10 +57,4 @@ class BsaRec(Network):
     """Two layers of one head."""
 
     name = "BSARec"
-    grid: Mapping[str, Sequence[float]] = {}
-
-    def fit(self, known: Known, choice: Choice) -> None:
-        def make(size: int, length: int) -> SequenceNet:
-            return SequenceNet(size, length, nn.ModuleList([Layer() for _ in range(LAYERS)]), DROPOUT)
-
-        self.learn(known, make, every_prefix)
+    layer, examples = Layer, staticmethod(every_prefix)

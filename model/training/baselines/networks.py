@@ -5,7 +5,7 @@ Vasilev 2023 show that SASRec so trained beats most that came after it.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from model.session import Floats
 from model.training.answers import ndcg_at_10
-from model.training.baselines.protocol import Asked, Ints, Known, Sequences
+from model.training.baselines.protocol import Asked, Choice, Ints, Known, Sequences
 
 HIDDEN = 64
 LAYERS = 2
+DROPOUT = 0.3
 LONGEST = 50
 """Items of a window at most; fewer where 95 % of the users have fewer, because cost grows with it."""
 RATE = 1e-3
@@ -32,13 +33,13 @@ PATIENCE = 5
 class SequenceNet(nn.Module):
     """Item and position embeddings, some layers, and the item embeddings again for the scores."""
 
-    def __init__(self, size: int, length: int, layers: nn.ModuleList, dropout: float) -> None:
+    def __init__(self, size: int, length: int, layers: nn.ModuleList) -> None:
         """`size` items, counted from 1 here: number 0 is padding. Windows are `length` long and end in the newest."""
         super().__init__()
         self.items = nn.Embedding(size + 1, HIDDEN, padding_idx=0)
         self.places = nn.Embedding(length, HIDDEN)
         self.layers = layers
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(DROPOUT)
         self.before, self.after = nn.LayerNorm(HIDDEN, eps=1e-12), nn.LayerNorm(HIDDEN, eps=1e-12)
         for part in self.modules():
             if isinstance(part, nn.Linear | nn.Embedding):
@@ -68,9 +69,9 @@ class SequenceNet(nn.Module):
 class Attention(nn.Module):
     """Multi-head self-attention, without norm or residual."""
 
-    def __init__(self, heads: int, dropout: float) -> None:
+    def __init__(self, heads: int) -> None:
         super().__init__()
-        self.heads, self.dropped = heads, dropout
+        self.heads = heads
         self.inward, self.outward = nn.Linear(HIDDEN, 3 * HIDDEN), nn.Linear(HIDDEN, HIDDEN)
 
     def forward(self, hidden: Tensor, seen: Tensor) -> Tensor:
@@ -78,7 +79,7 @@ class Attention(nn.Module):
         users, length, _ = hidden.shape
         parts = self.inward(hidden).view(users, length, 3, self.heads, HIDDEN // self.heads).permute(2, 0, 3, 1, 4)
         mixed = nn.functional.scaled_dot_product_attention(
-            parts[0], parts[1], parts[2], attn_mask=seen, dropout_p=self.dropped if self.training else 0.0
+            parts[0], parts[1], parts[2], attn_mask=seen, dropout_p=DROPOUT if self.training else 0.0
         )
         told: Tensor = self.outward(mixed.transpose(1, 2).reshape(users, length, HIDDEN))
         return told
@@ -91,26 +92,20 @@ Examples = Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
 class Network:
     """A baseline around a SequenceNet: trains until validation falls or the time is over, keeps the best."""
 
+    layer: Callable[[], nn.Module]
+    """Makes one of the LAYERS, whose forward takes (hidden (B, L, H), seen (B, 1, L, L))."""
+    examples: Callable[[Sequences, int, np.random.Generator], Examples]
+    """(sequences, length, dice) -> the batches of one epoch."""
+    grid: Mapping[str, Sequence[float]] = {}
     live = False
     relearns = False
 
-    def learn(
-        self,
-        known: Known,
-        make: Callable[[int, int], SequenceNet],
-        examples: Callable[[Sequences, int, np.random.Generator], Examples],
-    ) -> None:
-        """Trains a network.
-
-        Args:
-            known: what from, how long, on which device.
-            make: (items, length) -> the network.
-            examples: (sequences, length, dice) -> the batches of one epoch.
-        """
+    def fit(self, known: Known, choice: Choice) -> None:
         torch.manual_seed(known.seed)
         dice = np.random.default_rng(known.seed)
         self._device, self._length = torch.device(known.device), length_of(known.sequences)
-        self._net = make(known.size, self._length).to(self._device)
+        layers = nn.ModuleList([self.layer() for _ in range(LAYERS)])
+        self._net = SequenceNet(known.size, self._length, layers).to(self._device)
         optimizer = torch.optim.Adam(self._net.parameters(), lr=RATE)
         until = time.monotonic() + known.seconds
         best: tuple[float, dict[str, Any]] = (-1.0, {})
@@ -119,7 +114,7 @@ class Network:
             self._net.train()
             next_look = min(self.steps + LOOK, known.steps)
             while self.steps < next_look and time.monotonic() < until:
-                for windows, targets in examples(known.sequences, self._length, dice):
+                for windows, targets in self.examples(known.sequences, self._length, dice):
                     self._step(optimizer, windows, targets)
                     self.steps += 1
                     if time.monotonic() > until:

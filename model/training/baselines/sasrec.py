@@ -1,13 +1,8 @@
 """Baseline: SASRec, self-attention over item ids (Kang & McAuley 2018), with the softmax over all items."""
 
-from collections.abc import Mapping, Sequence
-
 from torch import Tensor, nn
 
-from model.training.baselines.networks import HIDDEN, LAYERS, Attention, Network, SequenceNet, every_place
-from model.training.baselines.protocol import Choice, Known
-
-DROPOUT = 0.3
+from model.training.baselines.networks import DROPOUT, HIDDEN, Attention, Network, every_place
 
 
 class Layer(nn.Module):
@@ -15,7 +10,7 @@ class Layer(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.attention = Attention(heads=1, dropout=DROPOUT)
+        self.attention = Attention(heads=1)
         self.forward_ = nn.Sequential(
             nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, HIDDEN), nn.Dropout(DROPOUT)
         )
@@ -33,10 +28,4 @@ class SasRec(Network):
     """Two layers of one head; every place of a user's sequence is asked for the next item."""
 
     name = "SASRec, full softmax"
-    grid: Mapping[str, Sequence[float]] = {}
-
-    def fit(self, known: Known, choice: Choice) -> None:
-        def make(size: int, length: int) -> SequenceNet:
-            return SequenceNet(size, length, nn.ModuleList([Layer() for _ in range(LAYERS)]), DROPOUT)
-
-        self.learn(known, make, every_place)
+    layer, examples = Layer, staticmethod(every_place)
