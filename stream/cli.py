@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from model.training.logs.forms import Format
 
 WIDTH = 110
+DEMO_MODEL = "The worker's model.  [default: the one trained on this shop, where `make install` has put it together]"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH})
@@ -240,13 +241,14 @@ def log(as_line: bool, **given: Any) -> int:
 @click.option("--plain", is_flag=True, help="Lines instead of a screen; the last is one JSON object.")
 @click.option("--rate", default=12.0, show_default=True, type=click.FloatRange(0.1, 10_000), help="Events a second.")
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="Of the embedded broker.  [default: a free one]")
-@click.option("--bundle", type=click.Path(path_type=Path), envvar="FIRSTCLICK_BUNDLE", help="The worker's model.")
+@click.option("--bundle", type=click.Path(path_type=Path), envvar="FIRSTCLICK_BUNDLE", help=DEMO_MODEL)
 def demo(seconds: float | None, plain: bool, rate: float, port: int, bundle: Path | None) -> int:
     """A real shop and its shoppers on the embedded broker: watch lists change with every event."""
-    from model.bundle import DEFAULT_BUNDLE
+    from stream.demo.bundle import ready
     from stream.demo.run import run
 
-    return run(bundle or DEFAULT_BUNDLE, seconds=seconds, plain=plain or not sys.stdout.isatty(), rate=rate, port=port)
+    chosen = bundle or ready(lambda text: click.echo(text, err=True))
+    return run(chosen, seconds=seconds, plain=plain or not sys.stdout.isatty(), rate=rate, port=port)
 
 
 @firstclick.command(cls=SettingsCommand)

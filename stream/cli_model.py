@@ -61,12 +61,13 @@ def model_init(
 @model.command("take")
 @click.argument("bundle", type=BUNDLE)
 @click.argument("towers", type=click.Path(path_type=Path))
-def model_take(bundle: Path, towers: Path) -> int:
+@click.option("--small", is_flag=True, help="Round and zip the tables: a third of the size, and another model.")
+def model_take(bundle: Path, towers: Path, small: bool) -> int:
     """Write the trained part of BUNDLE, all but its encoder, to the folder TOWERS: megabytes, to keep beside code."""
     from model.bundle import Bundle
     from model.training import grafting
 
-    grafting.take(Bundle.load(bundle), towers)
+    grafting.take(Bundle.load(bundle), towers, small=small)
     return Exit.DONE
 
 

@@ -67,6 +67,7 @@ def computing_options(command: Command) -> Command:
     show_default=True,
     help="Of --encoder in the bundle.",
 )
+@click.option("--data", help="What the log is, for the manifest: its source, version and licence.")
 @click.option("--name", default="trained", show_default=True, type=ModelName(), help="Begins the model's name.")
 @click.option("--refit/--no-refit", default=True, show_default=True, help="Learn again, with validation's rows.")
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help=f"Of {', '.join(SETTINGS)}.")
@@ -103,6 +104,7 @@ def train(out: Path, bundle: Path | None, **given: Any) -> int:
         threads=given["threads"],
     )
     about = {**log_told(given), "events": len(log)}
+    about |= {"data": given["data"]} if given["data"] else {}
     about |= {"split": given["how"], "hide": given["hide"], "shuffle_ties": given["shuffle_ties"]}
     try:
         with towers_watched(given["tensorboard"], show=not given["no_bar"] and together.rank() == 0) as watch:

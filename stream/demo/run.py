@@ -21,6 +21,7 @@ from stream import topics
 from stream.demo import shoppers
 from stream.demo.board import Board
 from stream.demo.broker import EmbeddedBroker
+from stream.demo.bundle import in_words
 from stream.demo.parts import Reader, WorkerProcess
 from stream.demo.screen import FRAMES, Screen
 from stream.demo.shop import Shop, load_purchases, load_shop, source
@@ -106,10 +107,12 @@ def _show(
     bundle: Path, seconds: float | None, plain: bool, rate: float, port: int, say: Callable[[str], None]
 ) -> tuple[Board, float]:
     folder = source()
-    space = Bundle.load(bundle).space
+    loaded = Bundle.load(bundle)
     with EmbeddedBroker(port) as broker:
         say(f"embedded broker: {broker.bootstrap}   (kcat -C -b {broker.bootstrap} -t {topics.RECOMMENDATIONS})")
-        topics.apply(AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 2}), topics.shapes(space))
+        say(f"the model: {in_words(loaded)}")
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 2})
+        topics.apply(admin, topics.shapes(loaded.space))
         options = ("--guarantee", "at_least_once", "--bundle", str(bundle))
         with WorkerProcess(broker.bootstrap, options) as worker, Sender(broker.bootstrap) as sender:
             shop = load_shop(folder)  # While the worker starts.
@@ -119,7 +122,7 @@ def _show(
             sender.flush()
             worker.wait_ready()
             say("the worker is ready and encodes the titles, each once for life")
-            _fill_the_shelf(broker.bootstrap, topics.catalogue_topic(space), shop, worker, say)
+            _fill_the_shelf(broker.bootstrap, topics.catalogue_topic(loaded.space), shop, worker, say)
             purchases = load_purchases(folder, shop, {*shoppers.WATCHED, *shoppers.CROWD})
             titles = {item_id: product.title for item_id, product in shop.products.items()}
             labels = shoppers.labels(folder, shoppers.WATCHED) | {shoppers.NEW_USER: shoppers.NEW_USER_LABEL}

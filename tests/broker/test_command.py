@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from model.bundle import DEFAULT_BUNDLE, Bundle, BundleError
 from stream import topics
 from stream.cli import invoke
+from stream.demo.bundle import DEMO_BUNDLE
 from stream.errors import Exit
 from stream.murmur2 import partition_of
 from tests.brokers import ApacheKafka, Broker, Embedded
@@ -111,6 +112,9 @@ def test_the_demo_runs_without_a_terminal_and_ends_by_itself() -> None:
     assert told["users"] > 1
     assert 0 < told["p50_ms"] <= told["p99_ms"]
     assert "because you bought" in ran.stdout
+    # The shop's own model, or aloud another.
+    assert ("trained on" in ran.stdout) == DEMO_BUNDLE.exists()
+    assert ("make install" in ran.stderr) != DEMO_BUNDLE.exists()
 
 
 @pytest.mark.usefixtures("space")

@@ -1,12 +1,15 @@
 """Towers apart from their encoder: taken, put on again, and refused on another."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pytest
 
+from model import cooccurrence
 from model.bundle import Bundle, BundleError
-from model.training.grafting import PARTS, TOWERS, graft, take
+from model.training.grafting import BITS, PARTS, TOWERS, graft, take
 from model.training.zeroshot import Reading
 from stream.cli import invoke
 from stream.errors import Exit
@@ -24,6 +27,36 @@ def test_what_was_taken_is_the_same_bundle_when_grafted_again(bundle: Bundle, tm
     again = graft(bundle, tmp_path / "towers", tmp_path / "again")
     assert again.model == bundle.model
     assert again.manifest == bundle.manifest
+
+
+def test_small_towers_are_the_same_counts_within_three_in_a_hundred(tmp_path: Path) -> None:
+    log, dice = tmp_path / "log.jsonl", np.random.default_rng(0)
+    with log.open("w") as file:
+        for at in range(1_700_000_000, 1_700_004_000):
+            user, item = dice.integers(40), dice.integers(60)
+            file.write(
+                json.dumps({"user_id": f"u{user}", "item_id": f"i{item}", "type": "view", "timestamp": at}) + "\n"
+            )
+    bundle = make_bundle(tmp_path / "made", log=log, log_format="common")
+    take(bundle, tmp_path / "whole")
+    take(bundle, tmp_path / "small", small=True)
+    sizes = [(tmp_path / name / "cooccurrence.npz").stat().st_size for name in ("whole", "small")]
+    assert sizes[1] < sizes[0] / 2
+    again = graft(bundle, tmp_path / "small", tmp_path / "again")
+    assert (again.space, again.manifest.training) == (bundle.space, {"table_bits": BITS})
+    assert again.model != bundle.model, "other numbers are another model"
+    before, after = cooccurrence.load(bundle), cooccurrence.load(again)
+    assert (after.item_ids, after.indices.tolist()) == (before.item_ids, before.indices.tolist())
+    assert after.directed.dtype == before.directed.dtype
+    assert after.symmetric == pytest.approx(before.symmetric, rel=1 / 32)
+    assert len(np.unique(after.symmetric)) < len(np.unique(before.symmetric)) / 2
+
+
+def test_what_was_taken_before_does_not_stay_among_what_is_taken_now(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "cooccurrence.npz").write_bytes(b"of another bundle")
+    take(bundle, tmp_path)
+    assert bundle.file("cooccurrence.npz") is None
+    assert not (tmp_path / "cooccurrence.npz").exists()
 
 
 def test_another_encoders_towers_are_refused(bundle: Bundle, tmp_path: Path) -> None:
