@@ -6,11 +6,12 @@ Everything is chosen on validation rows; test rows are never read. Knows nothing
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from model.bundle import Bundle
+from model.cooccurrence import Cooccurrence
 from model.session import Floats
 from model.training import together
 from model.training.calibrate import Worth, calibrate
@@ -19,6 +20,7 @@ from model.training.examples import Mask
 from model.training.export import Parity, export, learned_of, parity
 from model.training.fit import FitSettings, Fitted, FitWatch, fit
 from model.training.folder import replaceable
+from model.training.lessons import Lessons
 from model.training.logs.columns import Log
 from model.training.pairs import Counting, count
 from model.training.splits import Split
@@ -94,45 +96,66 @@ def train(
     """
     replaceable(out)
     course = Course(log, split, base, hidden, device=settings.fit.device, threads=settings.threads)
-    watch.say(f"reading {len(log.items):,} titles")
-    texts = course.texts
-    watch.say("replaying windows")
-    learning, known = course.learning(course.rows)
-    watch.say(f"learning from {len(learning.targets):,} windows of {known.sum():,} items")
-    checkpoints = {name: None if folder is None else folder / name for name in ("fit", "refit")}
-    fitted = fit(texts, learning, known, settings.fit, valid=course.sample, folder=checkpoints["fit"], watch=watch.fit)
-    chief, chosen = together.rank() == 0, course.sample is not None
-    counted, learned, worth = count(log, settings.counting, course.rows), learned_of(fitted.towers), NOTHING
-    if chosen and chief:
-        watch.say("choosing what co-occurrence, what sells and new items are worth")
-        worth = calibrate(log, learned, counted, *course.valid, known)
-    if settings.refit and chosen:
-        learning, known = course.learning(course.all_rows)
-        watch.say(f"learning once more, from {len(learning.targets):,} windows, validation's among them")
-        until, again = fitted.epochs, checkpoints["refit"]
-        last = fit(texts, learning, known, settings.fit, until=until, folder=again, watch=watch.fit)
-        fitted = fitted._replace(towers=last.towers)  # What validation said is said of the first.
-        counted, learned = count(log, settings.counting, course.all_rows), learned_of(fitted.towers)
-    if not chief:
+    found = _learned(course, settings, folder, watch)
+    if together.rank() != 0:
         return None
     watch.say("reading reviews for what their words say of stars")
-    sentiment = course.sentiment
-    told = {
-        **(about or {}),
-        "settings": {**asdict(settings.fit), "counting": asdict(settings.counting), "refit": settings.refit},
-        "epochs": fitted.epochs,
-        "valid_ndcg@10": {"after_epochs": fitted.ndcg, **worth.steps},
-        "valid_recall@10_new_items": worth.new_items,
-        "sentiment": sentiment.told,
-        "encoder": base.model,
-    }
+    fitted, worth, sentiment = found.fitted, found.worth, course.sentiment
+    told = _plain(
+        {
+            **(about or {}),
+            "settings": {**asdict(settings.fit), "counting": asdict(settings.counting), "refit": settings.refit},
+            "epochs": fitted.epochs,
+            "valid_ndcg@10": {"after_epochs": fitted.ndcg, **worth.steps},
+            "valid_recall@10_new_items": worth.new_items,
+            "sentiment": sentiment.told,
+            "encoder": base.model,
+        }
+    )
+    learned, ids = learned_of(fitted.towers), log.items.ids
     graph = None if sentiment.head is None else sentiment.head.graph()
-    bundle = export(base, out, settings.name, log.items.ids, known, learned, worth, counted, _plain(told), graph)
-    same = parity(bundle, fitted.towers, log.items.ids, known, learning)
-    shown = np.flatnonzero(known)[:SHOWN]
+    bundle = export(base, out, settings.name, ids, found.known, learned, worth, found.counted, told, graph)
+    same = parity(bundle, fitted.towers, ids, found.known, found.lessons)
+    shown = np.flatnonzero(found.known)[:SHOWN]
     titles = log.items.table.column("title").take(shown).to_pylist()
     watch.on_shelf(titles, learned.texts[shown] @ learned.projection + learned.own[shown])
     return Trained(bundle, fitted, worth, same, told)
+
+
+class _Learned(NamedTuple):
+    """What the last rows that were learned from came to, and what validation said before."""
+
+    fitted: Fitted
+    worth: Worth
+    counted: Cooccurrence
+    lessons: Lessons
+    known: Mask
+    """(I,) items that these rows touch."""
+
+
+def _learned(course: Course, settings: TrainSettings, folder: Path | None, watch: Watch) -> _Learned:
+    """Fits and calibrates; with `refit` fits again on training and validation rows, as long as was best."""
+    log = course.log
+    watch.say(f"reading {len(log.items):,} titles")
+    texts = course.texts
+    watch.say("replaying windows")
+    lessons, known = course.learning(course.rows)
+    watch.say(f"learning from {len(lessons.targets):,} windows of {known.sum():,} items")
+    first, again = (None if folder is None else folder / name for name in ("fit", "refit"))
+    fitted = fit(texts, lessons, known, settings.fit, valid=course.sample, folder=first, watch=watch.fit)
+    counted, worth = count(log, settings.counting, course.rows), NOTHING
+    if course.sample is None:
+        return _Learned(fitted, worth, counted, lessons, known)
+    if together.rank() == 0:
+        watch.say("choosing what co-occurrence, what sells and new items are worth")
+        worth = calibrate(log, learned_of(fitted.towers), counted, *course.valid, known)
+    if settings.refit:
+        lessons, known = course.learning(course.all_rows)
+        watch.say(f"learning once more, from {len(lessons.targets):,} windows, validation's among them")
+        last = fit(texts, lessons, known, settings.fit, until=fitted.epochs, folder=again, watch=watch.fit)
+        fitted = fitted._replace(towers=last.towers)  # What validation said is said of the first.
+        counted = count(log, settings.counting, course.all_rows)
+    return _Learned(fitted, worth, counted, lessons, known)
 
 
 NOTHING = Worth(0.0, 0.0, 0.0, 0.0, 0.0, {}, {})
