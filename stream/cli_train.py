@@ -144,8 +144,9 @@ def _adapted(log: Any, split: Any, base: Any, out: Path, given: dict[str, Any]) 
     from model.training.fit import has_bf16
     from model.training.watching import watched
 
-    learning, _ = Course(log, split, base).learning(split.train)
-    pairs = pairs_of(log, np.flatnonzero(split.train), learning, given["pairs"], given["seed"])
+    course = Course(log, split, base)
+    learning, _ = course.learning(split.train)
+    pairs = pairs_of(log, np.flatnonzero(split.train), learning, given["pairs"], given["seed"], course.queries.texts)
     bf16 = has_bf16(given["device"])
     settings = TuningSettings(given["adapt"], seed=given["seed"], device=given["device"], bf16=bf16)
     folder = (given["checkpoints"] or out.parent / f".{out.name}-checkpoints") / "encoder"
@@ -196,7 +197,8 @@ def tune(bundle: Path | None, trials: int, storage: Path | None, **given: Any) -
     learning, known = course.learning(course.rows)
 
     def score(settings: FitSettings, watch: FitWatch) -> float:
-        return fit(course.texts, learning, known, settings, valid=course.sample, watch=watch).ndcg
+        words, valid = course.query_vectors, course.sample
+        return fit(course.texts, learning, known, settings, queries=words, valid=valid, watch=watch).ndcg
 
     start = FitSettings(seed=given["seed"], device=given["device"])
     best, ndcg = search(score, start, trials, storage, lambda text: click.echo(text, err=True))

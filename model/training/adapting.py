@@ -4,7 +4,7 @@ Knows nothing of the towers. Pairs are of training rows alone: the title of what
 next, and a review with the title of what it is about.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,9 @@ WORDS_CHARS = 20
 """Shorter reviews ("Great!") say nothing of what they are about."""
 
 
-def pairs_of(log: Log, rows: Rows, learning: Lessons, most: int = PAIRS, seed: int = 0) -> list[tuple[str, str]]:
+def pairs_of(
+    log: Log, rows: Rows, learning: Lessons, most: int = PAIRS, seed: int = 0, queries: Sequence[str] = ()
+) -> list[tuple[str, str]]:
     """Pairs of texts that belong together, each once, in random order.
 
     Args:
@@ -36,9 +38,10 @@ def pairs_of(log: Log, rows: Rows, learning: Lessons, most: int = PAIRS, seed: i
         learning: windows and targets of those rows.
         most: how many.
         seed: which ones.
+        queries: texts of the windows' lines that name no item.
     """
     dice = np.random.default_rng(seed)
-    titles = log.items.texts()
+    titles = [*log.items.texts(), *queries]
     long = np.asarray(pc.utf8_length(log.texts)) >= WORDS_CHARS
     reviews = dice.permutation(rows[(long & (log.item >= 0))[rows]])[: int(most * REVIEWS)]
     found = {(log.texts[row].as_py(), titles[log.item[row]]): None for row in reviews.tolist()}

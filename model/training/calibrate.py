@@ -57,6 +57,21 @@ class Learned(NamedTuple):
     scale: float
     lines: Floats
     """(T,) of `line_weights`."""
+    queries: Floats
+    """(S, E) of texts that are no item's: their numbers follow the items'."""
+    lenders: npt.NDArray[np.int64]
+    """(S, L) the items that each of them borrows from."""
+
+    @property
+    def numbers(self) -> int:
+        """I + S."""
+        return len(self.own) + len(self.queries)
+
+    def contexts(self) -> Floats:
+        """(I + S, D)"""
+        items = self.texts @ self.projection + self.own + self.context
+        lent = (self.own + self.context)[self.lenders].mean(1)
+        return np.concatenate([items, self.queries @ self.projection + lent])
 
 
 class Worth(NamedTuple):
@@ -95,7 +110,7 @@ def calibrate(log: Log, learned: Learned, counted: Cooccurrence, asked: Asked, l
     weights: dict[str, float] = {}
     matrices = dict(zip(("directed", "symmetric"), pair_matrices(counted, log.items), strict=True))
     for name, matrix in matrices.items():
-        extra = _window_matrix(learned, lessons, len(known)) @ matrix
+        extra = _item_matrix(learned, lessons) @ matrix
         weights[name], scores, told[name] = _best(scores, extra.toarray(), GRID, asked)
     weights["apart"], scores, told["apart"] = _best(scores, prices_apart(log.items, learned, lessons), APARTS, asked)
     pairs = sum(np.float32(weights[name]) * matrix for name, matrix in matrices.items())
@@ -108,7 +123,7 @@ def calibrate(log: Log, learned: Learned, counted: Cooccurrence, asked: Asked, l
 def tower_scores(learned: Learned, lessons: Lessons) -> Floats:
     """(Q, I) scores of all items by the towers alone."""
     both = learned.texts @ learned.projection + learned.own
-    interests = _unit(_window_matrix(learned, lessons, len(both)) @ (both + learned.context))
+    interests = _unit(_window_matrix(learned, lessons) @ learned.contexts())
     scores: Floats = np.float32(learned.scale) * (interests @ _unit(both).T)
     return scores
 
@@ -129,7 +144,8 @@ def prices_apart(items: Items, learned: Learned, lessons: Lessons) -> Floats:
     told = items.table.column("price").to_numpy().astype(np.float32)
     with np.errstate(invalid="ignore", divide="ignore"):
         log_prices = np.where(told > 0, np.log2(told), np.nan).astype(np.float32)
-    lines = np.where(lessons.items >= 0, log_prices[np.where(lessons.items >= 0, lessons.items, 0)], np.nan)
+    priced = (lessons.items >= 0) & (lessons.items < len(items))
+    lines = np.where(priced, log_prices[np.where(priced, lessons.items, 0)], np.nan)
     weights = strengths(learned.lines, lessons.lines) * learned.recency[: lessons.items.shape[1]]
     return apart(weights[:, None], lines, log_prices[None])[:, 0]
 
@@ -188,9 +204,9 @@ def _bonus(
     if not lenders.any() or not cold.any() or cold.all():
         return 0.0, {}
     seen = lessons.items >= 0
-    gone = seen & hidden[np.where(seen, lessons.items, 0)]
+    gone = seen & np.isin(lessons.items, np.flatnonzero(hidden))
     lessons = lessons._replace(items=np.where(gone, -1, lessons.items).astype(np.int32))
-    counted = (_window_matrix(learned, lessons, len(known)) @ pairs).toarray()
+    counted = (_item_matrix(learned, lessons) @ pairs).toarray()
     counted[:, hidden] = 0
     bare, lent = learned.own.copy(), learned.context.copy()
     bare[hidden] = lent[hidden] = 0
@@ -234,12 +250,17 @@ def _recall(scores: Floats, asked: Asked, chosen: Mask) -> float:
     return float(values(_judged(scores, asked))["recall@10"][chosen].mean())
 
 
-def _window_matrix(learned: Learned, lessons: Lessons, size: int) -> sparse.csr_array:
+def _item_matrix(learned: Learned, lessons: Lessons) -> sparse.csr_array:
     """(Q, I) weight of each item in each window."""
+    return _window_matrix(learned, lessons)[:, : len(learned.own)]
+
+
+def _window_matrix(learned: Learned, lessons: Lessons) -> sparse.csr_array:
+    """(Q, I + S) weight of each item and text in each window."""
     there = lessons.items >= 0
     weights = (strengths(learned.lines, lessons.lines) * learned.recency[: lessons.items.shape[1]])[there]
     places = np.concatenate([[0], np.cumsum(there.sum(1))])
-    made = sparse.csr_array((weights, lessons.items[there], places), shape=(len(there), size))
+    made = sparse.csr_array((weights, lessons.items[there], places), shape=(len(there), learned.numbers))
     made.sum_duplicates()
     return made
 

@@ -18,6 +18,7 @@ from model.training.hidden import with_valid
 from model.training.lessons import Lessons, codes_of, known_items, lessons, training_requests
 from model.training.line_weights import Codes
 from model.training.logs.columns import Log
+from model.training.queries import Queries, queries
 from model.training.sentiment import Learned, filled, learn, unrated
 from model.training.splits import Split
 
@@ -63,6 +64,17 @@ class Course:
         return codes_of(replace(self.log, rating=self.stars))
 
     @cached_property
+    def queries(self) -> Queries:
+        """What was typed in rows that may be read."""
+        return queries(self.log, self._read)
+
+    @cached_property
+    def query_vectors(self) -> Floats:
+        """(S, E) of the queries' texts."""
+        found: Floats = self._encoder().vectors(self.queries.texts)
+        return found
+
+    @cached_property
     def stars(self) -> Floats:
         """(X,) of the log's lines, NaN untold; as the bundle will serve, a text's own where a review tells none."""
         if not len(unrated(self.log, self._read)) or self.sentiment.head is None:
@@ -90,7 +102,7 @@ class Course:
         A user's first touch teaches nothing, and what a user has already no list shows: both are left out.
         """
         requests = training_requests(self.log, rows, self.base.lines, self.base.age_ms)
-        found = lessons(self.log, requests, self.lines)
+        found = self._lessons(requests)
         teaching = (found.items >= 0).any(axis=1) & ~had_already(requests)
         return found.only(np.flatnonzero(teaching)), known_items(self.log, rows)
 
@@ -99,7 +111,7 @@ class Course:
         """Validation requests of items that training sees and the user has not, whose windows hold something."""
         among = self.rows | self._rows(self._split.valid)
         requests = replay(self.log, self._split.valid, among, self.base.lines, self.base.age_ms)
-        put = lessons(self.log, requests, self.lines)
+        put = self._lessons(requests)
         known = known_items(self.log, self.rows)[put.targets]
         some = np.flatnonzero((put.items >= 0).any(axis=1) & known & ~had_already(requests))
         return asked(self.log, requests.only(some)), put.only(some)
@@ -118,6 +130,9 @@ class Course:
     def _read(self) -> Mask:
         """(X,) rows whose words may be read: all but test's."""
         return self.rows | self._rows(self._split.valid)
+
+    def _lessons(self, requests: Requests) -> Lessons:
+        return lessons(self.log, requests, self.lines, self.queries.of, self.base.manifest.text_lines)
 
     def _encoder(self) -> Encoder:
         device = offline_device(self.base, self._device)

@@ -65,7 +65,8 @@ def learned_of(towers: Towers) -> Learned:
         recency = torch.exp(towers.log_recency - towers.log_recency[0])
         told = (towers.texts, towers.projection, towers.own, towers.context, recency, towers.line_table())
         texts, projection, own, context, table, lines = (each.float().cpu().numpy() for each in told)
-        return Learned(texts, projection, own, context, table, float(towers.log_scale.exp()), lines)
+        queries, lenders = towers.queries.cpu().numpy(), towers.lenders.cpu().numpy()
+        return Learned(texts, projection, own, context, table, float(towers.log_scale.exp()), lines, queries, lenders)
 
 
 def weights_of(learned: Learned, worth: Worth) -> Weights:
@@ -149,10 +150,12 @@ def parity(bundle: Bundle, towers: Towers, item_ids: list[str], known: Mask, les
         candidates = torch.nn.functional.normalize(candidates, dim=1)
         scores = towers.scores(interests, candidates[seen]).numpy()
     texts = towers.texts.numpy()[seen]
-    vectors = item_tower.item_tower(bundle)([item_ids[number] for number in seen], texts)
+    tower = item_tower.item_tower(bundle)
+    vectors = tower([item_ids[number] for number in seen], texts)
+    words = tower([""] * len(towers.queries), towers.queries.numpy())
     shelf, context = np.zeros((2, len(item_ids), bundle.dim), np.float32)
     shelf[seen], context[seen] = vectors.candidates, vectors.contexts
-    served = _interests(bundle, context, some)
+    served = _interests(bundle, np.concatenate([context, words.contexts]), some)
     told = np.zeros((len(served), 1, len(seen), len(FEATURES)), np.float32)
     rows = np.broadcast_to(seen, (len(served), len(seen)))
     mine = Scorer(bundle)(served[:, None], shelf, rows, told)[:, 0]
@@ -173,12 +176,12 @@ def parity(bundle: Bundle, towers: Towers, item_ids: list[str], known: Mask, les
 
 
 def _comparable(lessons: Lessons, known: Mask, table: Floats) -> npt.NDArray[np.int64]:
-    """Windows of known items alone, in which all speaks for something.
+    """Windows of known items and texts alone, in which all speaks for something.
 
     Other items borrow in the bundle and do not in the network; what is left of opposites has no direction to compare.
     """
     there = lessons.items >= 0
-    learned = known[np.where(there, lessons.items, 0)] | ~there
+    learned = ~np.isin(lessons.items, np.flatnonzero(~known)) | ~there
     return np.flatnonzero((learned & (strengths(table, lessons.lines) >= 0)).all(axis=1))
 
 

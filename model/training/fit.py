@@ -24,6 +24,7 @@ from model.training.baselines.protocol import Asked
 from model.training.examples import Mask
 from model.training.lessons import Lessons
 from model.training.network import Towers
+from model.training.queries import lenders
 
 STEPS_AN_EPOCH = 64
 """So many at least, if BATCHES allow. Measured on Beauty: of 64, 128 and 512 steps the fewest won."""
@@ -115,6 +116,7 @@ def fit(
     known: Mask,
     settings: FitSettings,
     *,
+    queries: Floats | None = None,
     valid: tuple[Asked, Lessons] | None = None,
     until: int | None = None,
     folder: Path | None = None,
@@ -127,6 +129,7 @@ def fit(
         lessons: Q windows and targets.
         known: (I,) items of the softmax; every target is one.
         settings: how.
+        queries: (S, E) unit vectors of texts that are no item's; None: the windows hold none.
         valid: requests and the same as lessons; None: the last epoch is the best.
         until: epochs after which to stop, as if by validation: the learning rate goes as it would have gone.
         folder: where a checkpoint is kept after each epoch, and resumed from; None: nowhere.
@@ -140,7 +143,11 @@ def fit(
     device = torch.device(settings.device)
     torch.manual_seed(settings.seed)
     dim = min(settings.dim, texts.shape[1])
-    towers = Towers(torch.tensor(texts), dim, lessons.items.shape[1], settings.text_scale, settings.dropout).to(device)
+    words = None
+    if queries is not None and len(queries):
+        words = torch.tensor(queries), torch.tensor(lenders(queries, texts, known))
+    size = lessons.items.shape[1]
+    towers = Towers(torch.tensor(texts), dim, size, settings.text_scale, settings.dropout, words).to(device)
     run = _Run(towers, lessons, known, settings, device)
     best = Fitted(towers, 0, -1.0)
     first, best_state, waited = 0, None, 0

@@ -19,7 +19,8 @@ class Lessons(NamedTuple):
     """Q windows and what came after each."""
 
     items: Ints32
-    """(Q, N) item numbers, newest first, -1 behind; lines that name no item or say nothing are left out."""
+    """(Q, N) item numbers, newest first, -1 behind; lines that say nothing are left out. A text without an item stands
+    behind the I items: I + its number."""
     lines: Codes
     """(Q, N) what else the lines tell: their places in the tables of `line_weights`."""
     targets: Ints32
@@ -43,27 +44,34 @@ def training_requests(log: Log, rows: Mask, lines: int, age_ms: int) -> Requests
     return replay(log, np.flatnonzero(rows & touches(log)), rows, lines, age_ms)
 
 
-def lessons(log: Log, requests: Requests, told: Codes) -> Lessons:
+def lessons(log: Log, requests: Requests, told: Codes, queries: Ints32 | None = None, text_lines: int = 0) -> Lessons:
     """The requests as the network reads them.
 
     Args:
         log: the requests' own.
         requests: Q.
         told: `codes_of` the log.
+        queries: (X,) number of the text of a line without an item, -1 for none.
+        text_lines: how many of a window's newest lines have their texts read.
     """
-    rows = requests.rows
+    rows, items_of = requests.rows, log.item
     there = rows >= 0
     held = np.where(there, rows, 0)
     speaks = np.array([KIND_FACTORS[kind] != 0 for kind in KINDS])
-    counted = there & (log.item[held] >= 0) & speaks[log.kind[held]]
+    if queries is not None:
+        items_of = np.where((items_of < 0) & (queries >= 0), len(log.items) + queries, items_of)
+        newer = there.sum(1, keepdims=True) - 1 - np.arange(rows.shape[1])
+        there = there & ((log.item[held] >= 0) | (newer < text_lines))
+    counted = there & (items_of[held] >= 0) & speaks[log.kind[held]]
     newest_first = np.argsort(~counted[:, ::-1], axis=1, kind="stable")
     rows = np.take_along_axis(rows[:, ::-1], newest_first, 1)
     counted = np.take_along_axis(counted[:, ::-1], newest_first, 1)
     held = np.where(counted, rows, 0)
-    items = np.where(counted, log.item[held], -1).astype(np.int32)
+    items = np.where(counted, items_of[held], -1).astype(np.int32)
     newest = requests.rows.max(axis=1, initial=-1)  # Rows ascend with time.
     newest_ms = np.where(newest >= 0, log.at_ms[newest], -1)
-    lines = np.where(counted, told[held], 0) + codes(np.zeros(items.shape, np.int32), {"again": again(items)})
+    times = again(np.where(items < len(log.items), items, -1))
+    lines = np.where(counted, told[held], 0) + codes(np.zeros(items.shape, np.int32), {"again": times})
     return Lessons(items, lines.astype(np.int32), requests.target, newest_ms)
 
 

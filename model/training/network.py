@@ -27,9 +27,17 @@ SCALE = 20.0
 
 
 class Towers(nn.Module):
-    """I items, windows of N lines, vectors of length D."""
+    """I items, S other texts, windows of N lines, vectors of length D."""
 
-    def __init__(self, texts: Tensor, dim: int, lines: int, text_scale: float, dropout: float) -> None:
+    def __init__(
+        self,
+        texts: Tensor,
+        dim: int,
+        lines: int,
+        text_scale: float,
+        dropout: float,
+        queries: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
         """Towers that have learned nothing.
 
         Args:
@@ -38,10 +46,16 @@ class Towers(nn.Module):
             lines: N.
             text_scale: length of a projected text's vector: how much of an item is its text from the start.
             dropout: of single components, apart in each role (Srivastava et al. 2014).
+            queries: (S, E) unit vectors of texts that are no item's, and (S, L) the items that each borrows from.
         """
         super().__init__()
         self.register_buffer("texts", texts, persistent=False)
         self.texts: Tensor
+        none = torch.zeros(0, texts.shape[1]), torch.zeros(0, 1, dtype=torch.long)
+        for name, told in zip(("queries", "lenders"), queries or none, strict=True):
+            self.register_buffer(name, told, persistent=False)
+        self.queries: Tensor
+        self.lenders: Tensor
         self.projection = nn.Parameter(principal(texts, dim) * text_scale)
         self.own = nn.Parameter(torch.zeros(len(texts), dim))
         self.context = nn.Parameter(torch.zeros(len(texts), dim))
@@ -55,9 +69,13 @@ class Towers(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def items(self) -> tuple[Tensor, Tensor]:
-        """(I, D) as candidates and (I, D) as context, neither of unit length."""
+        """(I, D) as candidates and (I + S, D) as context, neither of unit length."""
         both = self.texts @ self.projection + self.own
-        return self.dropout(both), self.dropout(both + self.context)
+        contexts = both + self.context
+        if len(self.queries):
+            lent = (self.own + self.context)[self.lenders].mean(1)
+            contexts = torch.cat([contexts, self.queries @ self.projection + lent])
+        return self.dropout(both), self.dropout(contexts)
 
     def line_table(self) -> Tensor:
         """(T,) what the lines weigh: `line_weights.LineWeights.table`."""
@@ -73,9 +91,9 @@ class Towers(nn.Module):
         """(B, D) unit vectors.
 
         Args:
-            items: (B, N) numbers, newest first, -1 behind.
+            items: (B, N) numbers, newest first, -1 behind; texts follow the items.
             lines: (B, N) their codes.
-            contexts: (I, D).
+            contexts: (I + S, D).
         """
         longest = max(int((items >= 0).sum(1).max()), 1)
         items, lines = items[:, :longest], lines[:, :longest]

@@ -5,6 +5,7 @@ Everything is chosen on validation rows; test rows are never read. Knows nothing
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -136,13 +137,14 @@ class _Learned(NamedTuple):
 def _learned(course: Course, settings: TrainSettings, folder: Path | None, watch: Watch) -> _Learned:
     """Fits and calibrates; with `refit` fits again on training and validation rows, as long as was best."""
     log = course.log
-    watch.say(f"reading {len(log.items):,} titles")
-    texts = course.texts
+    watch.say(f"reading {len(log.items):,} titles and {len(course.queries.texts):,} queries")
+    texts, queries = course.texts, course.query_vectors
     watch.say("replaying windows")
     lessons, known = course.learning(course.rows)
     watch.say(f"learning from {len(lessons.targets):,} windows of {known.sum():,} items")
     first, again = (None if folder is None else folder / name for name in ("fit", "refit"))
-    fitted = fit(texts, lessons, known, settings.fit, valid=course.sample, folder=first, watch=watch.fit)
+    learn = partial(fit, texts, settings=settings.fit, queries=queries, watch=watch.fit)
+    fitted = learn(lessons, known, valid=course.sample, folder=first)
     counted, worth = count(log, settings.counting, course.rows), NOTHING
     if course.sample is None:
         return _Learned(fitted, worth, counted, lessons, known)
@@ -152,7 +154,7 @@ def _learned(course: Course, settings: TrainSettings, folder: Path | None, watch
     if settings.refit:
         lessons, known = course.learning(course.all_rows)
         watch.say(f"learning once more, from {len(lessons.targets):,} windows, validation's among them")
-        last = fit(texts, lessons, known, settings.fit, until=fitted.epochs, folder=again, watch=watch.fit)
+        last = learn(lessons, known, until=fitted.epochs, folder=again)
         fitted = fitted._replace(towers=last.towers)  # What validation said is said of the first.
         counted = count(log, settings.counting, course.all_rows)
     return _Learned(fitted, worth, counted, lessons, known)

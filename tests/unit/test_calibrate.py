@@ -53,7 +53,8 @@ def learned() -> Learned:
     texts /= np.linalg.norm(texts, axis=1, keepdims=True)
     zero = np.zeros((ITEMS, DIM), np.float32)
     halving = np.float32(0.5) ** np.arange(LINES)
-    return Learned(texts, np.eye(DIM, dtype=np.float32), zero, zero, halving, 20.0, PRIOR.table())
+    nobody = np.zeros((0, DIM), np.float32), np.zeros((0, 1), np.int64)
+    return Learned(texts, np.eye(DIM, dtype=np.float32), zero, zero, halving, 20.0, PRIOR.table(), *nobody)
 
 
 @pytest.fixture(scope="module")

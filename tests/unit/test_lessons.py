@@ -7,6 +7,7 @@ from model.interest import Interest, features, variants
 from model.training.lessons import again, codes_of, known_items, lessons, training_requests
 from model.training.line_weights import PRIOR, strengths
 from model.training.logs.columns import Log
+from model.training.queries import queries
 from tests.logs import log_of
 from tests.shop import AT, MINUTE, make_bundle
 
@@ -76,3 +77,16 @@ def test_only_takes_the_same_places_of_every_column(log: Log) -> None:
 def test_an_item_says_again_what_older_lines_of_it_said() -> None:
     items = np.array([[4, 7, 4, 4, -1, -1], [2, 3, 5, 6, 7, 8]], np.int32)
     assert again(items).tolist() == [[2, 0, 1, 0, 0, 0], [0] * 6]
+
+
+def test_what_was_typed_stands_behind_the_items_while_its_text_is_read(log: Log) -> None:
+    rows = np.ones(len(log), np.bool_)
+    requests = training_requests(log, rows, LINES, AGE_MS)
+    typed = queries(log, rows)
+    assert typed.texts == ["boots"]
+    boots = len(log.items)
+    # Before the purchase: impression, search, browse, review. The search is the third newest.
+    for text_lines, expected in ((4, [*numbers(log, "a", "c"), boots, -1]), (2, [*numbers(log, "a", "c"), -1, -1])):
+        found = lessons(log, requests, codes_of(log), typed.of, text_lines)
+        assert found.items[3].tolist() == expected
+    assert found.items[0].tolist() == [-1] * LINES

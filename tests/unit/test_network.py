@@ -6,6 +6,7 @@ import torch
 
 from model.event import Kind
 from model.interest import KINDS
+from model.training.export import learned_of
 from model.training.network import RECENCY, SCALE, Towers, principal
 
 I, E, D, N = 30, 10, 6, 5  # noqa: E741 - the design's letters
@@ -75,3 +76,16 @@ def test_the_principal_directions_are_orthonormal_and_keep_what_differs_most(tex
 def test_all_directions_keep_every_cosine(texts: torch.Tensor) -> None:
     turned = texts @ principal(texts, E)
     assert torch.allclose(turned @ turned.T, texts @ texts.T, atol=1e-5)
+
+
+def test_a_text_without_an_item_is_a_context_that_borrows(texts: torch.Tensor) -> None:
+    words = torch.nn.functional.normalize(torch.randn(2, E), dim=1)
+    net = Towers(texts, E, N, 0.5, 0.0, (words, torch.tensor([[0, 1, 2], [3, 4, 5]]))).eval()
+    with torch.no_grad():
+        net.own.normal_()
+        net.context.normal_()
+        candidates, contexts = net.items()
+        assert (len(candidates), len(contexts)) == (I, I + 2)
+        lent = (net.own + net.context)[3:6].mean(0)
+        assert torch.allclose(contexts[I + 1], words[1] @ net.projection + lent, atol=1e-5)
+    assert learned_of(net).contexts() == pytest.approx(contexts.numpy(), abs=1e-5)

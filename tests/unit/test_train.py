@@ -81,6 +81,24 @@ def test_what_goes_with_what_is_learned(made: Trained) -> None:
         assert advice.items[0].because
 
 
+def test_what_is_clicked_after_what_was_typed_is_learned(base: Bundle, tmp_path: Path) -> None:
+    """Whoever types one thing clicks what belongs to it, then anything; the next time is months later."""
+    dice, rows = np.random.default_rng(0), []
+    for user in range(240):
+        for step, typed in enumerate(dice.permutation(list(PAIRS)).tolist()):
+            told = {"user_id": f"u{user}", "at": MIDNIGHT + user + step * 100 * DAY_MS}
+            rows += [{**told, "kind": "search", "query": typed}, {**told, "kind": "click", "item_id": PAIRS[typed]}]
+        rows += [{**told, "kind": "click", "item_id": title} for title in dice.choice(TITLES, 3)]
+    log = log_of(rows, [{"item_id": title, "title": title} for title in TITLES])
+    found = learn(log, leave_one_out(log), base, tmp_path / "bundle", SETTINGS)
+    untaught, taught = (recommender(bundle, TITLES) for bundle in (base, found.bundle))
+    for typed, clicked in PAIRS.items():
+        windows = [window(line("search", text=typed))]
+        before, after = ([item.item_id for item in each.recommend(windows)[0].items] for each in (untaught, taught))
+        assert clicked not in before
+        assert clicked == after[0]
+
+
 def test_the_bundle_says_where_it_came_from(made: Trained, base: Bundle) -> None:
     told = made.bundle.manifest.training
     assert told["encoder"] == base.model
