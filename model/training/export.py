@@ -69,6 +69,13 @@ def learned_of(towers: Towers) -> Learned:
         return Learned(texts, projection, own, context, table, float(towers.log_scale.exp()), lines, queries, lenders)
 
 
+def settle(towers: Towers, learned: Learned) -> None:
+    """Gives the towers these items' vectors."""
+    with torch.no_grad():
+        towers.own.copy_(torch.tensor(learned.own))
+        towers.context.copy_(torch.tensor(learned.context))
+
+
 def weights_of(learned: Learned, worth: Worth) -> Weights:
     """Every number of the graphs. Beyond the window's length a line weighs nothing: there is none."""
     table = [float(value) for value in learned.recency] + [0.0] * (AGES - len(learned.recency))

@@ -99,8 +99,11 @@ def again(items: Ints32) -> Ints32:
     return found
 
 
+def touched(log: Log, rows: Mask) -> Ints64:
+    """(I,) how many of these rows touch each item."""
+    return np.bincount(log.item[rows & touches(log)], minlength=len(log.items))
+
+
 def known_items(log: Log, rows: Mask) -> Mask:
     """(I,) items that training sees. The others stay out of its softmax: as negatives they would be pushed away."""
-    found = np.zeros(len(log.items), np.bool_)
-    found[np.unique(log.item[rows & touches(log)])] = True
-    return found
+    return touched(log, rows) > 0

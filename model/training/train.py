@@ -15,13 +15,13 @@ from model.bundle import Bundle
 from model.cooccurrence import Cooccurrence
 from model.session import Floats
 from model.training import together
-from model.training.calibrate import Worth, calibrate
+from model.training.calibrate import Worth, calibrate, shrunk
 from model.training.course import Course
 from model.training.examples import Mask
-from model.training.export import Parity, export, learned_of, parity
+from model.training.export import Parity, export, learned_of, parity, settle
 from model.training.fit import FitSettings, Fitted, FitWatch, fit
 from model.training.folder import replaceable
-from model.training.lessons import Lessons
+from model.training.lessons import Lessons, touched
 from model.training.logs.columns import Log
 from model.training.pairs import Counting, count
 from model.training.splits import Split
@@ -140,27 +140,31 @@ def _learned(course: Course, settings: TrainSettings, folder: Path | None, watch
     watch.say(f"reading {len(log.items):,} titles and {len(course.queries.texts):,} queries")
     texts, queries = course.texts, course.query_vectors
     watch.say("replaying windows")
-    lessons, known = course.learning(course.rows)
+    rows = course.rows
+    lessons, known = course.learning(rows)
     watch.say(f"learning from {len(lessons.targets):,} windows of {known.sum():,} items")
     first, again = (None if folder is None else folder / name for name in ("fit", "refit"))
     learn = partial(fit, texts, settings=settings.fit, queries=queries, watch=watch.fit)
     fitted = learn(lessons, known, valid=course.sample, folder=first)
-    counted, worth = count(log, settings.counting, course.rows), NOTHING
+    counted, worth = count(log, settings.counting, rows), NOTHING
     if course.sample is None:
         return _Learned(fitted, worth, counted, lessons, known)
     if together.rank() == 0:
         watch.say("choosing what co-occurrence, what sells and new items are worth")
-        worth = calibrate(log, learned_of(fitted.towers), counted, *course.valid, known)
+        counts = touched(log, rows)
+        worth = calibrate(log, learned_of(fitted.towers), counts, counted, *course.valid, known)
     if settings.refit:
-        lessons, known = course.learning(course.all_rows)
+        rows = course.all_rows
+        lessons, known = course.learning(rows)
         watch.say(f"learning once more, from {len(lessons.targets):,} windows, validation's among them")
         last = learn(lessons, known, until=fitted.epochs, folder=again)
         fitted = fitted._replace(towers=last.towers)  # What validation said is said of the first.
-        counted = count(log, settings.counting, course.all_rows)
+        counted = count(log, settings.counting, rows)
+    settle(fitted.towers, shrunk(learned_of(fitted.towers), touched(log, rows), worth.shrink))
     return _Learned(fitted, worth, counted, lessons, known)
 
 
-NOTHING = Worth(0.0, 0.0, 0.0, 0.0, 0.0, {}, {})
+NOTHING = Worth(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, {}, {})
 """Where there is no validation to choose by."""
 
 

@@ -16,10 +16,11 @@ from model.training.calibrate import (
     pair_matrices,
     popularity_at,
     prices_apart,
+    shrunk,
     tower_scores,
 )
 from model.training.examples import DAY_MS, replay
-from model.training.lessons import Lessons, codes_of, known_items, lessons
+from model.training.lessons import Lessons, codes_of, known_items, lessons, touched
 from model.training.line_weights import PRIOR
 from model.training.logs.columns import Items, Log
 from model.training.pairs import Counting, count
@@ -78,7 +79,7 @@ def test_co_occurrence_is_found_where_it_tells_the_next_item(
 ) -> None:
     split = leave_one_out(log)
     counted = count(log, Counting(shrink=1.0), split.train)
-    worth = calibrate(log, learned, counted, *put, known_items(log, split.train))
+    worth = calibrate(log, learned, touched(log, split.train), counted, *put, known_items(log, split.train))
     assert worth.directed + worth.symmetric > 0
     assert worth.steps["directed"] > worth.steps["towers"] + 0.2
     # Ties go to the first of the grid: what brings nothing is left out.
@@ -134,3 +135,18 @@ def test_prices_apart_are_those_that_are_served(log: Log, learned: Learned, put:
         mean = sum(weight * item for weight, item in told) / sum(weight for weight, _ in told)
         expected = [0.0 if item % 4 == 0 else min(abs(item - mean), FARTHEST) for item in range(ITEMS)]
         assert found[place] == pytest.approx(expected, abs=1e-4)
+
+
+def test_few_events_are_mixed_with_the_neighbours_and_many_are_not(learned: Learned) -> None:
+    own, context = np.random.default_rng(3).normal(size=(2, ITEMS, DIM)).astype(np.float32)
+    told, counts = learned._replace(own=own, context=context), np.arange(ITEMS)
+    found = shrunk(told, counts, 4.0)
+    for item in (1, 4, ITEMS - 1):
+        alike = learned.texts @ learned.texts[item]
+        alike[[0, item]] = -2  # It lends itself nothing, nor does an item without an event.
+        near = np.argsort(-alike)[:LENDERS]
+        for mine, before in ((found.own, own), (found.context, context)):
+            expected = (item * before[item] + 4 * before[near].mean(0)) / (item + 4)
+            assert mine[item] == pytest.approx(expected, abs=1e-5)
+    assert np.array_equal(found.own[0], own[0])
+    assert shrunk(told, counts, 0.0) is told
