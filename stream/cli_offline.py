@@ -31,6 +31,7 @@ FOLDER = click.Path(path_type=Path)
 )
 @click.option("--on", type=click.Choice(["valid", "test"]), default="test", show_default=True, help="Choose on valid.")
 @click.option("--baselines", default="all", show_default=True, help="all, none, or names with commas.")
+@click.option("--beside", type=FOLDER, help="--out of an earlier run: its baselines are taken from there.")
 @click.option("--out", type=FOLDER, help="Writes the tables, JSON, ranks and plots there.")
 @click.option("--clock", is_flag=True, help="Also in time order, with counts as they stood then.")
 @click.option("--hide", default=0.0, type=click.FloatRange(0, 0.9), help="Hide this share of the items from training.")
@@ -44,7 +45,7 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N; int8 stays on the CPU.")
 @click.option("--threads", default=2, show_default=True, type=click.IntRange(1), help="Cores.")
 @click.option("--seed", default=0, show_default=True, help="Of the networks and of the ties.")
-def evaluate(bundles: tuple[Path, ...], out: Path | None, clock: bool, **given: Any) -> int:
+def evaluate(bundles: tuple[Path, ...], beside: Path | None, out: Path | None, clock: bool, **given: Any) -> int:
     """Judge BUNDLEs with the serving code beside tuned baselines: full ranking, the same requests for all.
 
     Bundles of one name are seeds of one recipe. Where --hide or --shuffle-ties is given, the bundles should have been
@@ -55,6 +56,7 @@ def evaluate(bundles: tuple[Path, ...], out: Path | None, clock: bool, **given: 
     from model.training import report
     from model.training.baselines.menu import chosen
     from model.training.baselines.protocol import BaselineError
+    from model.training.earlier import EarlierError
     from model.training.evaluate import evaluate as judge
 
     try:
@@ -65,7 +67,10 @@ def evaluate(bundles: tuple[Path, ...], out: Path | None, clock: bool, **given: 
         raise WrongUsage("neither a BUNDLE nor --baselines", "name something to judge")
     console = Console()
     setup, served = _setup(bundles, clock, given)
-    found = judge(setup, served, names)
+    try:
+        found = judge(setup, served, names, beside)
+    except EarlierError as error:
+        raise WrongUsage(f"--beside {beside}", str(error)) from error
     report.show(found, console)
     if out is not None:
         for path in report.write(found, out):

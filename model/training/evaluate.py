@@ -7,6 +7,7 @@ on validation, then answers the same requests as the bundle. Full ranking, never
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -18,9 +19,10 @@ from model.training.baselines.hybrid import Hybrid
 from model.training.baselines.menu import MENU
 from model.training.baselines.protocol import Baseline, BaselineError, Choice, Known, asked
 from model.training.baselines.tuning import Tuned, tune
+from model.training.earlier import Earlier, load
 from model.training.hidden import Mask, not_hidden, with_valid
 from model.training.logs.columns import Log
-from model.training.metrics import SHOWN, Difference, Ranks, differences, means, ranks_in_lists, shelf_use, values
+from model.training.metrics import SHOWN, Difference, differences, means, ranks_in_lists, shelf_use, values
 from model.training.slices import CLOCK, WHOLE, Condition, conditions, parts, requests, shuffled, windows
 from model.training.splits import Split
 from model.window import Window
@@ -121,8 +123,8 @@ class Results:
     """Name -> kind (bundle or baseline), seeds, seconds; of a baseline also choice, tried and valid_ndcg@10."""
     rows: list[Row] = field(default_factory=list)
     against: list[Against] = field(default_factory=list)
-    ranks: dict[tuple[str, str], Ranks] = field(default_factory=dict)
-    """(system, condition) -> (S, Q) ranks by seed."""
+    answers: dict[str, dict[str, list[Answers]]] = field(default_factory=dict)
+    """System -> condition -> answers by seed."""
     lacking: dict[str, str] = field(default_factory=dict)
     """Baseline -> why it is not there."""
 
@@ -134,12 +136,23 @@ class Results:
         raise LookupError(f"no row of {system}, {condition}, {part}")
 
 
-def evaluate(setup: Setup, bundles: Sequence[Served], baselines: Sequence[str]) -> Results:
-    """Judges the bundles, and the baselines by their names in the menu, under every condition."""
+def evaluate(setup: Setup, bundles: Sequence[Served], baselines: Sequence[str], beside: Path | None = None) -> Results:
+    """Judges the bundles, and the baselines by their names in the menu, under every condition.
+
+    Args:
+        setup: on what.
+        bundles: the first is compared with all others.
+        baselines: their names in the menu.
+        beside: the folder of an earlier judgement, whose baselines are taken as they were.
+
+    Raises:
+        EarlierError: that judgement was of other requests.
+    """
     put = list(_conditions(setup))
     known = _known(setup)
     found = Results({**setup.about, "on": setup.on, "requests": len(put[0].requests.target), "items": known.size})
-    answers: dict[str, dict[str, list[Answers]]] = {}
+    answers = found.answers
+    earlier = Earlier({}, {}) if beside is None else load(beside, found.about)
     for bundle in bundles:
         started = time.monotonic()
         mine = answers.setdefault(bundle.name, {})
@@ -149,10 +162,12 @@ def evaluate(setup: Setup, bundles: Sequence[Served], baselines: Sequence[str]) 
         told["seeds"] += 1
         told["seconds"] += round(time.monotonic() - started)
         setup.say(f"{bundle.name}: {told['seconds']} s")
+    found.systems.update(earlier.systems)
+    answers.update(earlier.answers)
     choices: dict[str, Choice] = {}
     for short in baselines:
         baseline, started = MENU[short](), time.monotonic()
-        if baseline.live and not setup.clock:
+        if baseline.name in answers or (baseline.live and not setup.clock):
             continue
         try:
             tuned = _tuned(baseline, known, choices)
@@ -262,8 +277,6 @@ def _tell(
 ) -> None:
     """Adds the condition's rows and differences."""
     there = {name: mine[condition.name] for name, mine in answers.items() if condition.name in mine}
-    for name, seeds in there.items():
-        found.ranks[name, condition.name] = np.stack([each.ranks for each in seeds])
     for part, mask in parts(whole.requests, counts, hidden).items():
         for name, seeds in there.items():
             found.rows.append(_row(name, condition, part, mask, seeds, counts))

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 from rich.console import Console
 from rich.table import Table
 
+from model.training.earlier import ARRAYS, JSON, save
 from model.training.evaluate import Against, Results, Row
 from model.training.slices import CLOCK, CUTS, SHUFFLED, WHOLE, cut_to
 
@@ -54,13 +54,12 @@ def told(found: Results) -> dict[str, Any]:
 def write(found: Results, out: Path) -> list[Path]:
     """Writes evaluation.json, evaluation.txt, ranks.npz and the plots into the folder `out`; their paths."""
     out.mkdir(parents=True, exist_ok=True)
-    json_path, text_path, ranks_path = out / "evaluation.json", out / "evaluation.txt", out / "ranks.npz"
+    json_path, text_path, ranks_path = out / JSON, out / "evaluation.txt", out / ARRAYS
     options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS
     json_path.write_bytes(orjson.dumps(told(found), option=options, default=str) + b"\n")
     with text_path.open("w") as file:
         show(found, Console(file=file, width=220))
-    named = {f"{system}|{condition}": each for (system, condition), each in found.ranks.items()}
-    np.savez_compressed(ranks_path, **named)  # type: ignore[arg-type]
+    save(ranks_path, found.answers)
     return [json_path, text_path, ranks_path, *plots(found, out)]
 
 

@@ -1,6 +1,7 @@
 """Systems judged: who knows the answer gets everything, who cannot tell gets nothing, and time only moves on."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 pytest.importorskip("implicit", reason="the baselines need the extra [train]")
 
+from model.training.earlier import EarlierError
 from model.training.evaluate import Setup, evaluate
 from model.training.hidden import hide_items
 from model.training.logs.columns import Log
@@ -136,6 +138,32 @@ def test_what_was_found_is_written_so_that_people_and_programs_can_read_it(log: 
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
     with np.load(paths["ranks.npz"]) as ranks:
         assert any(array.shape[-1] == USERS for array in ranks.values())
+
+
+def test_baselines_are_taken_from_an_earlier_judgement_as_they_were(log: Log, tmp_path: Path) -> None:
+    setup = Setup(
+        log, leave_one_out(log), LINES, AGE_MS, clock=True, about={"hide": 0.0, "seed": 0}, say=lambda _: None
+    )
+    whole = evaluate(setup, [Knows("knows")], ["popularity", "cooccurrence"])
+    write(whole, tmp_path)
+    later = evaluate(replace(setup, about={"hide": 0.0, "seed": 1}), [Knows("knows")], ["popularity"], tmp_path)
+    assert later.systems.keys() == {"knows", "popularity", "co-occurrence"}
+    assert told(later)["rows"] == told(whole)["rows"]
+    assert told(later)["differences"] == told(whole)["differences"]
+
+
+@pytest.mark.parametrize(
+    ("about", "on", "why"), [({"hide": 0.1}, "test", "hide = 0.0"), ({"hide": 0.0}, "valid", "on = 'test'")]
+)
+def test_a_judgement_of_other_requests_is_refused(
+    log: Log, tmp_path: Path, about: dict[str, float], on: str, why: str
+) -> None:
+    setup = Setup(log, leave_one_out(log), LINES, AGE_MS, about={"hide": 0.0}, say=lambda _: None)
+    with pytest.raises(EarlierError, match="holds no judgement"):
+        evaluate(setup, [Knows("knows")], [], tmp_path)
+    write(evaluate(setup, [], ["popularity"]), tmp_path)
+    with pytest.raises(EarlierError, match=why):
+        evaluate(replace(setup, about=about, on=on), [Knows("knows")], [], tmp_path)
 
 
 def written(log: Log, folder: Path) -> list[str]:

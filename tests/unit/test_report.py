@@ -11,6 +11,7 @@ from rich.console import Console
 pytest.importorskip("implicit", reason="the baselines need the extra [train]")
 pytest.importorskip("matplotlib", reason="the plots need the extra [train]")
 
+from model.training.answers import Answers
 from model.training.evaluate import Against, Results, Row
 from model.training.metrics import Difference
 from model.training.report import COLOURS, plots, show, told, write
@@ -45,7 +46,7 @@ def found(put: list[tuple[str, str]] = PUT) -> Results:
         for other, difference in AGAINST.items()
         for metric in ("recall@10", "ndcg@10")
     ]
-    made.ranks = {("ours", WHOLE): np.arange(50, dtype=np.int32)[None]}
+    made.answers = {"ours": {WHOLE: [Answers(np.arange(50, dtype=np.int32))]}}
     made.lacking = {"neural": "torch is not installed"}
     return made
 
@@ -132,7 +133,7 @@ def test_the_json_has_the_numbers_that_are_printed(tmp_path: Path) -> None:
         sign, numbers = signs.get(each["system"], ""), [each["metrics"][name] for name in ("recall@10", "ndcg@10")]
         assert printed[each["system"]][0] == " / ".join(f"{number:.4f}"[1:] + sign for number in numbers)
     with np.load(paths["ranks.npz"]) as ranks:
-        assert ranks[f"ours|{WHOLE}"].tolist() == [list(range(50))]
+        assert ranks[f"ours|{WHOLE}|ranks"].tolist() == [list(range(50))]
 
 
 def test_pictures_are_drawn_of_what_there_is(tmp_path: Path) -> None:
