@@ -15,7 +15,7 @@ from model.bundle import Bundle
 from model.cooccurrence import Cooccurrence
 from model.session import Floats
 from model.training import together
-from model.training.calibrate import Worth, calibrate, shrunk
+from model.training.calibrate import Worth, calibrate, neighbours, shrunk
 from model.training.course import Course
 from model.training.examples import Mask
 from model.training.export import Parity, export, learned_of, parity, settle
@@ -160,7 +160,8 @@ def _learned(course: Course, settings: TrainSettings, folder: Path | None, watch
         last = learn(lessons, known, until=fitted.epochs, folder=again)
         fitted = fitted._replace(towers=last.towers)  # What validation said is said of the first.
         counted = count(log, settings.counting, rows)
-    settle(fitted.towers, shrunk(learned_of(fitted.towers), touched(log, rows), worth.shrink))
+    learned = learned_of(fitted.towers)
+    settle(fitted.towers, shrunk(learned, neighbours(learned, touched(log, rows)), worth.shrink))
     return _Learned(fitted, worth, counted, lessons, known)
 
 
