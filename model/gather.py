@@ -115,7 +115,8 @@ def gather(
             if text is not None and share > 0:  # At 0 the text was read for its stars alone.
                 vectors[user, place] = mixed(vectors[user, place], text, share)
                 present[user, place] = True
-    return Gathered(vectors, features(windows, rows), variants(present), counted, catalogue.log_prices[rows])
+    log_prices = np.where(rows >= 0, catalogue.log_prices[rows], np.float32(np.nan))
+    return Gathered(vectors, features(windows, rows), variants(present), counted, log_prices)
 
 
 def mixed(item: Floats, text: Floats, share: float) -> Floats:

@@ -58,6 +58,8 @@ def load(folder: Path, about: Mapping[str, Any]) -> Earlier:
         told = orjson.loads((folder / JSON).read_bytes())
         with np.load(folder / ARRAYS) as arrays:
             held = {name: arrays[name] for name in arrays.files}
+        if not all(key.count("|") == 2 for key in held) or not {"about", "systems"} <= told.keys():
+            raise ValueError("it was written by another version")
     except (OSError, ValueError, BadZipFile) as error:
         raise EarlierError(f"{folder} holds no judgement: {error}") from error
     mine = orjson.loads(orjson.dumps(dict(about), default=str))

@@ -160,8 +160,9 @@ def _learned(course: Course, settings: TrainSettings, folder: Path | None, watch
         last = learn(lessons, known, until=fitted.epochs, folder=again)
         fitted = fitted._replace(towers=last.towers)  # What validation said is said of the first.
         counted = count(log, settings.counting, rows)
-    learned = learned_of(fitted.towers)
-    settle(fitted.towers, shrunk(learned, neighbours(learned, touched(log, rows)), worth.shrink))
+    if worth.shrink:
+        learned = learned_of(fitted.towers)
+        settle(fitted.towers, shrunk(learned, neighbours(learned, touched(log, rows)), worth.shrink))
     return _Learned(fitted, worth, counted, lessons, known)
 
 
