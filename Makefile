@@ -25,7 +25,7 @@ help:
 	@echo 'make install-train  adds torch and transformers'
 	@echo 'make bench          events per second and latencies, after checking that the answers are right'
 	@echo 'make chaos          kills, freezes and adds workers for longer than make test does'
-	@echo 'make beauty         trains on Amazon Beauty, and judges beside all baselines (needs the data; an hour or two)'
+	@echo 'make beauty         trains on Amazon Beauty, and judges beside all baselines (needs the data; some hours)'
 	@echo 'make beauty-quick   the accuracy of the zero-shot bundle there'
 	@echo 'make demo-towers    trains the demo'"'"'s model anew, and judges it (ten minutes or so)'
 	@echo 'make clean          removes .venv and build'
