@@ -17,8 +17,8 @@ from model.training.examples import Mask
 from model.training.logs.columns import Ints32, Ints64, Log
 
 MOST = 20_000
-"""Texts, the most frequent ones: half a minute of an encoder. The rest is mostly typed once. No window of training holds
-it, and so it ages nothing there; in the worker's it does."""
+"""Texts, the most frequent ones: half a minute of an encoder. The rest is mostly typed once. No window of training has
+it, so that it ages nothing there; in the worker's it does."""
 
 
 class Queries(NamedTuple):
