@@ -118,11 +118,10 @@ def calibrate(
         chosen = np.sort(np.random.default_rng(0).permutation(chosen)[:most])
     asked, lessons = asked.only(chosen), lessons.only(chosen)
     told: dict[str, float] = {}
-    told["towers"] = _ndcg(tower_scores(learned, lessons), asked)
     beside = neighbours(learned, counts)
     tried = {each: _ndcg(tower_scores(shrunk(learned, beside, each), lessons), asked) for each in SHRINKS}
     shrink = max(tried, key=lambda each: tried[each])
-    told["shrink"], learned = tried[shrink], shrunk(learned, beside, shrink)
+    told["towers"], told["shrink"], learned = tried[0.0], tried[shrink], shrunk(learned, beside, shrink)
     scores = tower_scores(learned, lessons)
     weights: dict[str, float] = {}
     matrices = dict(zip(("directed", "symmetric"), pair_matrices(counted, log.items), strict=True))

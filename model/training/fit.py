@@ -143,9 +143,7 @@ def fit(
     device = torch.device(settings.device)
     torch.manual_seed(settings.seed)
     dim = min(settings.dim, texts.shape[1])
-    words = None
-    if queries is not None and len(queries):
-        words = torch.tensor(queries), torch.tensor(lenders(queries, texts, known))
+    words = None if queries is None else (torch.tensor(queries), torch.tensor(lenders(queries, texts, known)))
     size = lessons.items.shape[1]
     towers = Towers(torch.tensor(texts), dim, size, settings.text_scale, settings.dropout, words).to(device)
     run = _Run(towers, lessons, known, settings, device)
