@@ -66,8 +66,8 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    format: Literal[3] = 3
-    """1 had no item tower, and a scorer of four features; 2 knew neither repeated lines nor prices."""
+    format: Literal[4] = 4
+    """1 had no item tower, and a scorer of four features; 2 knew neither repeated lines nor prices; 3 no kin."""
     name: str
     """Chosen by whoever made it; the model's name is this and eight digits of the content."""
     dim: int = Field(ge=1, le=8192)
@@ -244,4 +244,4 @@ def _manifest(path: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise BundleError(f"{path} is not a manifest of format 3: {where}: {first['msg']}") from error
+        raise BundleError(f"{path} is not a manifest of format 4: {where}: {first['msg']}") from error

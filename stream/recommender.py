@@ -14,11 +14,12 @@ import numpy as np
 from model import cooccurrence
 from model.bundle import Bundle
 from model.candidates import Candidates, Limits, co_features, counted_pairs, pairs_of_ids, retrieve
-from model.catalogue import Catalogue, Rows
+from model.catalogue import Catalogue, Lent, Rows
 from model.encoder import Encoder
 from model.event import Kind
 from model.gather import gather, rated, texts_of
 from model.interest import Interest, Interests, anything_wanted
+from model.lending import Borrowers, borrowers
 from model.prices import apart
 from model.scorer import FEATURES, Scorer, biggest_losses
 from model.sentiment import sentiment
@@ -110,6 +111,7 @@ class Recommender:
         self._stars = sentiment(bundle)
         self._counted = cooccurrence.load(bundle)
         self._counted_rows = catalogue.watch(self._counted.item_ids)
+        self._lent: tuple[Lent, Borrowers] | None = None
 
     def recommend(self, windows: Sequence[Window], at_ms: Sequence[int] | None = None) -> list[Advice]:
         """Advice for each of B windows, in order.
@@ -136,7 +138,7 @@ class Recommender:
             candidates = retrieve(
                 whole.vectors[:, 0],
                 whole.weights[:, 0],
-                counted_pairs(gathered.numbers, self._counted, self._counted_rows),
+                counted_pairs(gathered.numbers, self._counted, self._counted_rows, self._lent_to()),
                 known,
                 pairs_of_ids([self._hidden(*user) for user in zip(windows, lines, strict=True)]),
                 self._catalogue,
@@ -182,13 +184,13 @@ class Recommender:
             chosen: (B, T) places among the candidates; None: all.
         """
         rows = candidates.rows if chosen is None else np.take_along_axis(candidates.rows, chosen, axis=1)
-        directed, symmetric = co_features(candidates, interests.weights, chosen)
-        told = np.empty((*directed.shape, len(FEATURES)), np.float32)
-        told[..., 0], told[..., 1] = directed, symmetric
-        told[..., 2] = self._catalogue.popularity[rows][:, None, :]
-        told[..., 3], told[..., 4] = events[:, :, None], gaps_h[:, None, None]
-        told[..., 5] = self._catalogue.borrowed[rows][:, None, :]
-        told[..., 6] = apart(interests.weights, log_prices, self._catalogue.log_prices[rows])
+        together = co_features(candidates, interests.weights, chosen)
+        told = np.empty((*together.shape[1:], len(FEATURES)), np.float32)
+        told[..., :3] = np.moveaxis(together, 0, -1)
+        told[..., 3] = self._catalogue.popularity[rows][:, None, :]
+        told[..., 4], told[..., 5] = events[:, :, None], gaps_h[:, None, None]
+        told[..., 6] = (self._catalogue.lenders[rows, 0] >= 0)[:, None, :]
+        told[..., 7] = apart(interests.weights, log_prices, self._catalogue.log_prices[rows])
         scores = self._scorer(interests.vectors, self._catalogue.vectors, rows, told)
         scores[np.broadcast_to(rows[:, None, :] < 0, scores.shape)] = -np.inf
         return scores
@@ -212,6 +214,13 @@ class Recommender:
             )
             for rank, (score, item_id, because) in enumerate(told[: self._items], 1)
         )
+
+    def _lent_to(self) -> Borrowers:
+        """Who borrows from each counted item, as the catalogue stands."""
+        lent = self._catalogue.lent
+        if self._lent is None or self._lent[0] is not lent:
+            self._lent = lent, borrowers(lent, self._catalogue.tower.item_ids, self._counted)
+        return self._lent[1]
 
     def _hidden(self, window: Window, lines: Sequence[Line]) -> set[int]:
         """Rows of the items that this user must not get: had, refused, or seen just now."""

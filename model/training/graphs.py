@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from model.cooccurrence import VALUES
 from model.interest import KINDS, NUMBERS
 from model.scorer import FEATURES
 from model.session import Floats
@@ -41,6 +42,8 @@ class Weights:
     symmetric: float = 5.0
     popularity: float = 0.5
     """Of a user without an event; with n events it is divided by 1 + n."""
+    kin: float = 0.0
+    """Of a window's line about an item that lends to this one."""
     trend: float = 0.0
     """Of popularity for whoever comes back TREND_AFTER_H or more after the newest line; nothing within a visit."""
     borrowed: float = 0.0
@@ -114,7 +117,7 @@ def scorer_graph(weights: Weights) -> bytes:
     for number, name in enumerate(FEATURES):
         graph.constant(f"{name}_at", number, np.int64)
         graph.add("Gather", ["features", f"{name}_at"], name, axis=3)
-    for name in ("directed", "symmetric", "popularity"):
+    for name in (*VALUES, "popularity"):
         graph.constant(f"{name}_weight", getattr(weights, name))
         graph.add("Mul", [name, f"{name}_weight"], f"{name}_part")
     graph.constant("one", 1.0)
@@ -130,7 +133,7 @@ def scorer_graph(weights: Weights) -> bytes:
     graph.add("Mul", ["apart", "apart_weight"], "apart_part")
     graph.constant("scale", weights.scale)
     graph.add("Mul", ["cosines", "scale"], "alike")
-    parts = ["directed_part", "symmetric_part", "prior", "trend", "borrowed_part", "apart_part"]
+    parts = [*(f"{name}_part" for name in VALUES), "prior", "trend", "borrowed_part", "apart_part"]
     graph.add("Sum", ["alike", *parts], "scores")
     return graph.bytes(
         "scorer",
