@@ -144,8 +144,8 @@ def _adapted(log: Any, split: Any, base: Any, out: Path, given: dict[str, Any]) 
     from model.training.fit import has_bf16
     from model.training.watching import watched
 
-    course = Course(log, split, base)
-    learning, _ = course.learning(split.train)
+    course = Course(log, split, base, device=given["device"], threads=given["threads"])
+    learning, _ = course.learning(split.train, stars=False)  # Pairs are of texts; what lines weigh is not asked.
     pairs = pairs_of(log, np.flatnonzero(split.train), learning, given["pairs"], given["seed"], course.queries.texts)
     bf16 = has_bf16(given["device"])
     settings = TuningSettings(given["adapt"], seed=given["seed"], device=given["device"], bf16=bf16)

@@ -21,7 +21,7 @@ from model.training.answers import ndcg_at_10
 from model.training.baselines.protocol import Asked
 from model.training.checkpoint import Progress
 from model.training.examples import Mask
-from model.training.lessons import Lessons
+from model.training.lessons import Lessons, repeated
 from model.training.network import Towers
 from model.training.queries import lenders
 
@@ -249,12 +249,12 @@ class _Run:
             yield together.share(order[step * self.batch : (step + 1) * self.batch])
 
     def _loss(self, places: Tensor) -> Tensor:
-        items, targets = self.items[places], self.targets[places]
+        items, lines, targets = self.items[places], self.lines[places], self.targets[places]
         if self.settings.cut:
-            items = _cut(items, self.settings.cut)
+            items, lines = cut(items, lines, self.settings.cut, len(self.place_of))
         among, correction = self._among(targets)
         with self.cast():
-            scores = self.towers(items.to(self.device), self.lines[places].to(self.device), among.to(self.device))
+            scores = self.towers(items.to(self.device), lines.to(self.device), among.to(self.device))
         place_of = self.place_of
         if self.sampled:
             place_of = torch.full_like(place_of, -1)
@@ -287,12 +287,21 @@ def has_bf16(device: str) -> bool:
     return bool(supported())
 
 
-def _cut(items: Tensor, share: float) -> Tensor:
-    """A share of the windows cut to their newest 1 ... n lines: users who have only begun."""
+def cut(items: Tensor, lines: Tensor, share: float, size: int) -> tuple[Tensor, Tensor]:
+    """A share of the windows cut to their newest 1 ... n lines: users who have only begun.
+
+    Args:
+        items: (B, N) numbers, newest first, -1 behind.
+        lines: (B, N) their codes: what is cut away is not repeated any more.
+        share: of the windows.
+        size: I, the number from which on they are texts'.
+    """
     sizes = (items >= 0).sum(1)
     kept = 1 + (torch.rand(len(items)) * sizes).long()
     kept = torch.where(torch.rand(len(items)) < share, kept, sizes)
-    return torch.where(torch.arange(items.shape[1]) < kept[:, None], items, -1)
+    items = torch.where(torch.arange(items.shape[1]) < kept[:, None], items, -1)
+    told = repeated(lines.numpy().astype(np.int32), items.numpy().astype(np.int32), size)
+    return items, torch.tensor(told.astype(np.int64))
 
 
 def _rate(step: int, total: int) -> float:

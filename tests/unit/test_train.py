@@ -182,6 +182,21 @@ def test_the_command_trains_from_files(base: Bundle, tmp_path: Path, capsys: pyt
     assert invoke([*asked[:2], str(tmp_path / "nothing.jsonl"), "--out", str(tmp_path / "none")]) == Exit.BAD_INPUT
 
 
+def test_the_command_tunes_an_encoder_before_the_towers(base: Bundle, tmp_path: Path) -> None:
+    """The same log, with another encoder than the base's: the towers are of the tuned one's space."""
+    from tests.bert import bert_folder
+
+    rows = [{"event_id": f"e-{number}", **row} for number, row in enumerate(shoppers())]
+    (tmp_path / "events.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
+    asked = ["train", "--log", str(tmp_path / "events.jsonl"), "--bundle", str(base.path), "--no-bar", "--no-refit"]
+    asked += ["--encoder", str(bert_folder(tmp_path / "bert")), "--precision", "fp32", "--pairs", "64"]
+    asked += ["--set", "epochs=1", "--checkpoints", str(tmp_path / "kept"), "--out", str(tmp_path / "out")]
+    assert invoke(asked) == Exit.DONE
+    made, tuned = Bundle.load(tmp_path / "out"), Bundle.load(tmp_path / "kept" / "encoder" / "base")
+    assert made.space == tuned.space != base.space
+    assert made.manifest.training["encoder"] == tuned.model
+
+
 def test_a_log_whose_reviews_tell_stars_makes_a_bundle_that_reads_them(base: Bundle, tmp_path: Path) -> None:
     """Those who buy music like it, and say so; those who buy food do not."""
     told = []
