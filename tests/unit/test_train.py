@@ -182,6 +182,22 @@ def test_the_command_trains_from_files(base: Bundle, tmp_path: Path, capsys: pyt
     assert invoke([*asked[:2], str(tmp_path / "nothing.jsonl"), "--out", str(tmp_path / "none")]) == Exit.BAD_INPUT
 
 
+def test_bundles_of_one_log_say_the_same_of_it_whatever_its_name(base: Bundle, tmp_path: Path) -> None:
+    """All on one day: shuffled, they are in another order, and of the same log."""
+    rows = [{"event_id": f"e-{number}", **row, "at": MIDNIGHT + number} for number, row in enumerate(shoppers())]
+    told = []
+    for name, kept, more in (("one", rows, []), ("two", rows, ["--shuffle-ties"]), ("one", rows[:-1], [])):
+        (tmp_path / f"{name}.jsonl").write_bytes(b"\n".join(map(orjson.dumps, kept)))
+        asked = ["train", "--log", str(tmp_path / f"{name}.jsonl"), "--bundle", str(base.path), "--no-bar", *more]
+        assert invoke([*asked, "--no-refit", "--set", "epochs=1", "--out", str(tmp_path / "out")]) == Exit.DONE
+        told.append(Bundle.load(tmp_path / "out").manifest.training)
+    one, two, less = ([each[name] for name in ("events", "items", "checksum")] for each in told)
+    assert one == two
+    assert one[:2] == [len(rows), len({row["item_id"] for row in rows})]
+    assert one[2] != less[2]
+    assert told[0]["log"] == told[2]["log"] != told[1]["log"]
+
+
 def test_the_command_tunes_an_encoder_before_the_towers(base: Bundle, tmp_path: Path) -> None:
     """The same log, with another encoder than the base's: the towers are of the tuned one's space."""
     from tests.bert import bert_folder
