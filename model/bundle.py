@@ -83,7 +83,8 @@ class Manifest(BaseModel):
     """The encoder's output to be pooled, (T, L, D)."""
     max_tokens: int = Field(default=64, ge=4, le=8192)
     text_share: float = Field(default=0.2, ge=0, le=1)
-    """Share of a line's own text in its vector when its item's vector is known. 0: the text is not read then."""
+    """Share of a line's own text in its vector when its item's vector is known. 0: the text has none, and is then read
+    only where a sentiment head tells an unrated review's stars from it."""
     text_lines: int = Field(default=8, ge=0)
     """Only the newest so many lines' texts are read. More: after a restart every line of a long window may cost the
     encoder a text, for a weight that has decayed to a hundredth."""

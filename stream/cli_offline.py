@@ -88,7 +88,7 @@ def _setup(bundles: tuple[Path, ...], clock: bool, given: dict[str, Any]) -> tup
     from model.training.hidden import hide_items, not_hidden, with_valid
     from stream.evaluating import serving
 
-    log, split = read_log_and_split(given)
+    log, split, told = read_log_and_split(given)
     hidden = None
     if given["hide"]:
         split, hidden = hide_items(log, split, given["hide"], given["hide_seed"])
@@ -125,7 +125,7 @@ def _setup(bundles: tuple[Path, ...], clock: bool, given: dict[str, Any]) -> tup
         threads=given["threads"],
         seed=given["seed"],
         about={
-            **log_told(given),
+            **told,
             "bundles": [bundle.model for bundle in loaded],
             **{name: given[name] for name in ("how", "hide", "hide_seed", "shuffle_ties", "refit", "seed")},
         },
@@ -185,19 +185,13 @@ def _read_topics(given: dict[str, Any], files: str, own_items: bool) -> "Log":
         return topics.log(progress, given["items"], given["log_format"])
 
 
-def log_told(given: dict[str, Any]) -> dict[str, Any]:
-    """What a manifest or a report says of which log it was."""
-    if given["topics"]:
-        return {"log": list(given["topics"]), "from_ms": given["from_ms"], "to_ms": given["to_ms"]}
-    return {"log": [path.name for path in given["logs"]], "format": given["log_format"]}
-
-
-def read_log_and_split(given: dict[str, Any]) -> "tuple[Log, Split]":
-    """The log, its ties shuffled where that is asked for, and its split."""
+def read_log_and_split(given: dict[str, Any]) -> "tuple[Log, Split, dict[str, Any]]":
+    """The log, its ties shuffled where that is asked for; its split; and what a manifest says of which log it was."""
     from model.training.examples import shuffled_ties
     from model.training.splits import by_time, leave_one_out
 
     log = read_told(given)
+    told = _log_told(given, log)
     if given["shuffle_ties"]:
         if given["how"] == "time":
             raise WrongUsage("--shuffle-ties with --split time", "only leave one out has targets that stay last")
@@ -205,4 +199,14 @@ def read_log_and_split(given: dict[str, Any]) -> "tuple[Log, Split]":
     split = leave_one_out(log) if given["how"] == "leave-one-out" else by_time(log)
     if not len(split.test) or not len(split.valid):
         raise WrongUsage(f"--split {given['how']} leaves nothing to ask for", "give a longer log")
-    return log, split
+    return log, split, told
+
+
+def _log_told(given: dict[str, Any], log: "Log") -> dict[str, Any]:
+    """Names may change, and what lies under them: the checksum tells one log from another."""
+    from model.training.logs.checksum import checksum
+
+    told = {"events": len(log), "items": len(log.items), "checksum": checksum(log)}
+    if given["topics"]:
+        return {"log": list(given["topics"]), "from_ms": given["from_ms"], "to_ms": given["to_ms"], **told}
+    return {"log": [path.name for path in given["logs"]], "format": given["log_format"], **told}

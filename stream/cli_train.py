@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from stream.cli_offline import FOLDER, log_told, read_log_and_split
+from stream.cli_offline import FOLDER, read_log_and_split
 from stream.errors import Exit, WrongUsage
 from stream.options import LOG_FORMATS, ModelName, topic_options
 
@@ -93,7 +93,7 @@ def train(out: Path, bundle: Path | None, **given: Any) -> int:
     from model.training.watching import towers_watched
 
     given["device"] = together.join(given["device"], given["threads"])
-    log, split = read_log_and_split(given)
+    log, split, about = read_log_and_split(given)
     hidden = None
     if given["hide"]:
         split, hidden = hide_items(log, split, given["hide"], given["hide_seed"])
@@ -103,7 +103,6 @@ def train(out: Path, bundle: Path | None, **given: Any) -> int:
         name=given["name"],
         threads=given["threads"],
     )
-    about = {**log_told(given), "events": len(log)}
     about |= {"data": given["data"]} if given["data"] else {}
     about |= {"split": given["how"], "hide": given["hide"], "shuffle_ties": given["shuffle_ties"]}
     try:
@@ -144,8 +143,8 @@ def _adapted(log: Any, split: Any, base: Any, out: Path, given: dict[str, Any]) 
     from model.training.fit import has_bf16
     from model.training.watching import watched
 
-    course = Course(log, split, base)
-    learning, _ = course.learning(split.train)
+    course = Course(log, split, base, device=given["device"], threads=given["threads"])
+    learning, _ = course.learning(split.train, stars=False)  # Pairs are of texts; what lines weigh is not asked.
     pairs = pairs_of(log, np.flatnonzero(split.train), learning, given["pairs"], given["seed"], course.queries.texts)
     bf16 = has_bf16(given["device"])
     settings = TuningSettings(given["adapt"], seed=given["seed"], device=given["device"], bf16=bf16)
@@ -191,7 +190,7 @@ def tune(bundle: Path | None, trials: int, storage: Path | None, **given: Any) -
     from model.training.tune import search
 
     together.join(given["device"], given["threads"])
-    log, split = read_log_and_split(given)
+    log, split, _ = read_log_and_split(given)
     base = Bundle.load(bundle or DEFAULT_BUNDLE)
     course = Course(log, split, base, device=given["device"], threads=given["threads"])
     learning, known = course.learning(course.rows)

@@ -13,17 +13,7 @@ import numpy.typing as npt
 import torch
 
 from model import cooccurrence, item_tower
-from model.bundle import (
-    COOCCURRENCE,
-    ENCODER,
-    INTEREST,
-    ITEMS,
-    ITEMS_GRAPH,
-    SCORER,
-    SENTIMENT,
-    TOKENIZER,
-    Bundle,
-)
+from model.bundle import COOCCURRENCE, ENCODER, INTEREST, ITEMS, ITEMS_GRAPH, SCORER, SENTIMENT, TOKENIZER, Bundle
 from model.cooccurrence import Cooccurrence
 from model.interest import Interest, variants
 from model.scorer import FEATURES, Scorer

@@ -111,6 +111,7 @@ def train(
             "valid_ndcg@10": {"after_epochs": fitted.ndcg, **worth.steps},
             "valid_recall@10_new_items": worth.new_items,
             "sentiment": sentiment.told,
+            "queries": {"read": len(course.queries.texts), "lines_left_out": course.queries.left_out},
             "encoder": base.model,
         }
     )
