@@ -16,6 +16,7 @@ import click
 
 from stream.cli_model import export, model
 from stream.cli_offline import evaluate, read_told
+from stream.cli_shop import shop
 from stream.cli_train import train, tune
 from stream.errors import Exit, Unreachable, WrongUsage, exit_code, one_line
 from stream.options import (
@@ -275,6 +276,7 @@ firstclick.add_command(evaluate)
 firstclick.add_command(train)
 firstclick.add_command(tune)
 firstclick.add_command(export)
+firstclick.add_command(shop)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

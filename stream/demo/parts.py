@@ -1,10 +1,11 @@
-"""Beside the line: what the demo starts and listens to: a worker in a process of its own, and a reader of topics.
+"""Beside the line: what the demo starts and listens to: worker and shop page as processes, and a reader of topics.
 
 Knows nothing of the shop. Whatever dies here is noticed by whoever waits for it, and told.
 """
 
 import os
 import queue
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from typing import NamedTuple, Self
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
+from stream.cli_shop import PORT
 from stream.demo.broker import HOST, dies_with_parent, free_port
 from stream.errors import Unreachable
 
@@ -29,20 +31,21 @@ ASK_S = 10.0
 LOG_TAIL_BYTES = 3_000
 
 
-class WorkerProcess:
-    """`firstclick worker` as a child; it ends with the `with` block, and dies with its parent.
+class Child:
+    """A command of `firstclick` as a child; it ends with the `with` block, and dies with its parent.
 
     Args:
-        options: its further options.
+        what: it is, for people.
+        web: where its /readyz is.
+        arguments: the command and its options.
     """
 
-    def __init__(self, bootstrap: str, options: Sequence[str] = ()) -> None:
-        self.web = f"http://{HOST}:{(port := free_port())}"
-        self._command = [sys.executable, "-m", "stream.cli", "worker", "--bootstrap", bootstrap, *options]
-        self._command += ["--web-host", HOST, "--web-port", str(port)]
+    def __init__(self, what: str, web: str, *arguments: str) -> None:
+        self.what, self.web = what, web
+        self._command = [sys.executable, "-m", "stream.cli", *arguments]
 
     def __enter__(self) -> Self:
-        descriptor, name = tempfile.mkstemp(prefix="firstclick-worker-", suffix=".log")
+        descriptor, name = tempfile.mkstemp(prefix=f"firstclick-{self._command[3]}-", suffix=".log")
         self.log = Path(name)
         with os.fdopen(descriptor, "wb") as log:
             self._process = subprocess.Popen(
@@ -50,7 +53,7 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # A terminal's Ctrl-C is for us: the worker gets SIGTERM, and is waited for.
+                start_new_session=True,  # A terminal's Ctrl-C is for us: the child gets SIGTERM, and is waited for.
             )
         return self
 
@@ -78,7 +81,7 @@ class WorkerProcess:
             return
         tail = self.log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
         print(tail, file=sys.stderr)
-        raise Unreachable(f"the worker ended with code {code}", f"its log is {self.log}")
+        raise Unreachable(f"the {self.what} ended with code {code}", f"its log is {self.log}")
 
     def wait_ready(self) -> None:
         """Returns when /readyz says so.
@@ -97,7 +100,26 @@ class WorkerProcess:
                 said = error.read(300).decode(errors="replace")
             except OSError:
                 pass  # It does not listen yet.
-        raise Unreachable(f"the worker is not ready after {READY_S:.0f} s: {said}", f"its log is {self.log}")
+        raise Unreachable(f"the {self.what} is not ready after {READY_S:.0f} s: {said}", f"its log is {self.log}")
+
+
+def worker(bootstrap: str, options: Sequence[str] = ()) -> Child:
+    """`firstclick worker`."""
+    port = free_port()
+    where = ("--bootstrap", bootstrap, "--web-host", HOST, "--web-port", str(port))
+    return Child("worker", f"http://{HOST}:{port}", "worker", *where, *options)
+
+
+def shop_page(bootstrap: str, options: Sequence[str] = ()) -> Child:
+    """`firstclick shop`, at its usual port where nobody listens there."""
+    port = PORT if _is_free(PORT) else free_port()
+    where = ("--bootstrap", bootstrap, "--port", str(port))
+    return Child("shop page", f"http://{HOST}:{port}", "shop", *where, *options)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) != 0
 
 
 class Arrived(NamedTuple):

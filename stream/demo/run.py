@@ -6,7 +6,7 @@ Knows nothing of how lists are made: it sends events to Kafka and reads what com
 import itertools
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -22,7 +22,7 @@ from stream.demo import shoppers
 from stream.demo.board import Board
 from stream.demo.broker import EmbeddedBroker
 from stream.demo.bundle import in_words
-from stream.demo.parts import Reader, WorkerProcess
+from stream.demo.parts import Child, Reader, shop_page, worker
 from stream.demo.screen import FRAMES, Screen
 from stream.demo.shop import Shop, load_purchases, load_shop, source
 from stream.errors import Exit, Unreachable
@@ -114,27 +114,31 @@ def _show(
         admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 2})
         topics.apply(admin, topics.shapes(loaded.space))
         options = ("--guarantee", "at_least_once", "--bundle", str(bundle))
-        with WorkerProcess(broker.bootstrap, options) as worker, Sender(broker.bootstrap) as sender:
+        with worker(broker.bootstrap, options) as working, Sender(broker.bootstrap) as sender:
             shop = load_shop(folder)  # While the worker starts.
             say(f"the shop: {len(shop.products)} items of a real grocery (dunnhumby, The Complete Journey)")
             for product in shop.products.values():
                 sender.send(topics.ITEMS, product.item_id, dict(product.upsert()))
             sender.flush()
-            worker.wait_ready()
+            working.wait_ready()
             say("the worker is ready and encodes the titles, each once for life")
-            _fill_the_shelf(broker.bootstrap, topics.catalogue_topic(loaded.space), shop, worker, say)
+            _fill_the_shelf(broker.bootstrap, topics.catalogue_topic(loaded.space), shop, working, say)
             purchases = load_purchases(folder, shop, {*shoppers.WATCHED, *shoppers.CROWD})
             titles = {item_id: product.title for item_id, product in shop.products.items()}
             labels = shoppers.labels(folder, shoppers.WATCHED) | {shoppers.NEW_USER: shoppers.NEW_USER_LABEL}
             board = Board(labels, titles)
-            screen = Screen(board, broker.bootstrap, plain=plain, say=say)
             acts = shoppers.acts(purchases, titles)
+            # The page's visitors come at the time of the log, as the others do.
+            visited = ("--bundle", str(bundle), "--at", str(purchases[0].at_ms))
             read = (topics.RECOMMENDATIONS, topics.REJECTED)
-            with Reader(broker.bootstrap, read) as reader:
+            with shop_page(broker.bootstrap, visited) as page, Reader(broker.bootstrap, read) as reader:
+                page.wait_ready()
+                say(f"the shop page: {page.web}   (open it in a browser, and click)")
+                screen = Screen(board, broker.bootstrap, page.web, plain=plain, say=say)
                 began = time.monotonic()
                 screen.start()
                 try:
-                    _shop_along(board, screen, sender, reader, worker, acts, seconds, rate)
+                    _shop_along(board, screen, sender, reader, (working, page), acts, seconds, rate)
                 except KeyboardInterrupt:
                     pass
                 finally:
@@ -142,7 +146,7 @@ def _show(
                 return board, time.monotonic() - began
 
 
-def _fill_the_shelf(bootstrap: str, topic: str, shop: Shop, worker: WorkerProcess, say: Callable[[str], None]) -> None:
+def _fill_the_shelf(bootstrap: str, topic: str, shop: Shop, worker: Child, say: Callable[[str], None]) -> None:
     """Returns when every item stands in the catalogue topic with its vector."""
     deadline = time.monotonic() + SHELF_S
     shelved: set[bytes | None] = set()
@@ -166,7 +170,7 @@ def _shop_along(
     screen: Screen,
     sender: Sender,
     reader: Reader,
-    worker: WorkerProcess,
+    children: Sequence[Child],
     acts: Iterator[shoppers.Act],
     seconds: float | None,
     rate: float,
@@ -184,7 +188,8 @@ def _shop_along(
         now_ms = int(time.time() * 1000)
         board.sent(act, now_ms)
         sender.send("events", act.user_id, act.event, now_ms)
-        worker.alive()
+        for child in children:
+            child.alive()
     sender.flush()
     quiet, deadline = time.monotonic(), time.monotonic() + DRAIN_S
     while time.monotonic() - quiet < QUIET_S and time.monotonic() < deadline:

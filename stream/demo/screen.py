@@ -35,6 +35,7 @@ class Screen:
     """A live screen, or plain lines where there is no terminal.
 
     Args:
+        page: the shop page's address.
         say: takes a plain line.
         console: the terminal.
     """
@@ -43,12 +44,13 @@ class Screen:
         self,
         board: Board,
         bootstrap: str,
+        page: str,
         *,
         plain: bool,
         say: Callable[[str], None] = print,
         console: Console | None = None,
     ) -> None:
-        self._board, self._bootstrap, self._plain, self._say = board, bootstrap, plain, say
+        self._board, self._bootstrap, self._page, self._plain, self._say = board, bootstrap, page, plain, say
         self._console = console or Console()
         self._live: Live | None = None
         self._drawn_s = float("-inf")
@@ -91,7 +93,11 @@ class Screen:
             f"{board.events} events, {board.lists} lists, {len(board.users)} users, {board.rejected} rejected",
             "" if p50 is None else f"; event to list p50 {p50:.0f} ms, p99 {p99:.0f} ms",
         )
-        foot = Text(f"kcat -C -b {self._bootstrap} -t recommendations     Ctrl-C ends", style="dim")
+        foot = Text.assemble(
+            "shop in the browser: ",
+            (self._page, "bold"),
+            (f"     kcat -C -b {self._bootstrap} -t recommendations     Ctrl-C ends", "dim"),
+        )
         width = (self._console.width - 1) // 2
         panels = Columns([_panel(user, width) for user in board.watched.values()], width=width, padding=0)
         return Group(head, panels, foot)

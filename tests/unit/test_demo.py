@@ -88,7 +88,7 @@ def test_a_list_in_words_names_reason_and_time() -> None:
 def test_a_plain_screen_says_a_list_now_and_then_and_nothing_of_the_crowd() -> None:
     said: list[str] = []
     board = Board({"household-7": "seven"}, TITLES)
-    screen = Screen(board, "host:1", plain=True, say=said.append)
+    screen = Screen(board, "host:1", "http://page", plain=True, say=said.append)
     watched, other = (board.listed(listed_value("e", ["2"], user), 0.0) for user in ("household-7", "household-8"))
     for now_s in (0.0, 0.1, 10.0):
         screen.listed(watched, now_s)
@@ -104,13 +104,14 @@ def test_the_frame_shows_lists_reasons_and_where_to_attach() -> None:
     board.listed(listed_value(act.event_id, ["2"]), 1_040.0)
     console = Console(width=160)
     with console.capture() as shown:
-        console.print(Screen(board, "host:1", plain=True, console=console).frame(0.0))
+        console.print(Screen(board, "host:1", "http://page", plain=True, console=console).frame(0.0))
     for text in (
         "seven",
         "a new user (typed by us)",
         "Bread",
         "because you bought Milk",
         "cold, 40 ms",
+        "http://page",
         "kcat -C -b host:1",
     ):
         assert text in shown.get()

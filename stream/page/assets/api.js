@@ -1,0 +1,40 @@
+// What the page asks its server, and what it tells: events go out in order, and are kept while the server is away.
+
+const AGAIN_MS = 1000;
+
+async function answer(response) {
+  const body = await response.json();
+  if (!response.ok) throw new Error(body.error ?? response.statusText);
+  return body;
+}
+
+export const get = async (path) => answer(await fetch(path));
+
+export const post = async (path, body, keepalive = false) =>
+  answer(
+    await fetch(path, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+      keepalive,
+    }),
+  );
+
+let last = Promise.resolve();
+
+/** Sends an event after those before it. A lost connection is tried again: the same id twice does nothing. */
+export function send(event) {
+  last = last.catch(() => {}).then(() => untilSent(event));
+  return last;
+}
+
+async function untilSent(event) {
+  for (;;) {
+    try {
+      return await post("/api/events", event, true);
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // The server has answered, and means it.
+      await new Promise((done) => setTimeout(done, AGAIN_MS));
+    }
+  }
+}
