@@ -45,6 +45,8 @@ class Shelved(NamedTuple):
     """(E,) unit length, of its text."""
     counts: dict[str, tuple[float, int]]
     """Kind -> (decayed count, at_ms of that value)."""
+    since_ms: int = 0
+    """Of the first event that was counted; 0: none was."""
 
 
 class Catalogue:
@@ -82,8 +84,10 @@ class Catalogue:
         self._rows: dict[str, int] = {}
         self._free: list[int] = []
         self._newest_ms = np.zeros(capacity, np.int64)
+        self._since_ms = np.zeros(capacity, np.int64)
         self._watched: list[tuple[dict[str, int], Rows]] = []
-        self._popularity: Floats | None = None  # These are of the shelf as it is; the next change forgets them.
+        self._birth_ms: int | None = None  # These are of the shelf as it is; the next change forgets them.
+        self._popularity: Floats | None = None
         self._popular: dict[int, Rows] = {}
         self._lent: Lent | None = None
 
@@ -123,7 +127,7 @@ class Catalogue:
             self._made_of[rows] = made_of[fresh]
             if len(fresh) or None in last.values():
                 self._lent = None
-            self._popularity = None
+            self._popularity = self._birth_ms = None
             self._popular.clear()
 
     def row(self, item_id: str) -> int | None:
@@ -191,6 +195,19 @@ class Catalogue:
             newest_ms = int(self._newest_ms.max(initial=0))
             self._popularity = popularity(self._levels[: len(self._shelved)], newest_ms, self.half_life_ms)
         return self._popularity
+
+    @property
+    def since_ms(self) -> Rows:
+        """(M,) time of each item's first event, 0 where there was none."""
+        return self._since_ms[: len(self._shelved)]
+
+    @property
+    def birth_ms(self) -> int:
+        """Time of the first event of all; 0 where there was none."""
+        if self._birth_ms is None:
+            told = self.since_ms[self.since_ms > 0]
+            self._birth_ms = int(told.min()) if len(told) else 0
+        return self._birth_ms
 
     def popular(self, k: int) -> Rows:
         """(<= k,) rows of the available items most in demand, best first; the same on every worker, ties included."""
@@ -279,6 +296,7 @@ class Catalogue:
         self._log_prices[row] = log_price(shelved.price)
         self._available[row] = shelved.available
         self._levels[row], self._newest_ms[row] = level(shelved.counts, self.half_life_ms)
+        self._since_ms[row] = shelved.since_ms
 
     def _remove(self, item_id: str) -> None:
         row = self._rows.pop(item_id, None)
@@ -291,7 +309,7 @@ class Catalogue:
         self._log_prices[row] = np.nan
         self._available[row] = False
         self._levels[row] = -np.inf
-        self._newest_ms[row] = 0
+        self._newest_ms[row] = self._since_ms[row] = 0
         self._free.append(row)
 
     def _set_watched(self, item_id: str, row: int) -> None:
@@ -313,6 +331,7 @@ class Catalogue:
             self._available = np.concatenate([self._available, np.zeros_like(self._available)])
             self._levels = np.concatenate([self._levels, np.full_like(self._levels, -np.inf)])
             self._newest_ms = np.concatenate([self._newest_ms, np.zeros_like(self._newest_ms)])
+            self._since_ms = np.concatenate([self._since_ms, np.zeros_like(self._since_ms)])
             self._tie_breaks = np.concatenate([self._tie_breaks, np.zeros_like(self._tie_breaks)])
         self._shelved.append(None)
         return row

@@ -17,6 +17,7 @@ from model.candidates import Candidates, Limits, co_features, counted_pairs, pai
 from model.catalogue import Catalogue, Lent, Rows
 from model.encoder import Encoder
 from model.event import Kind
+from model.freshness import freshness
 from model.gather import gather, rated, texts_of
 from model.interest import Interest, Interests, anything_wanted
 from model.lending import Borrowers, borrowers
@@ -34,6 +35,7 @@ COLD_EVENTS = 5
 SPARE = 6
 """Runners-up that are scored again with the list. Its scores are made in another product than the first ones, and may
 differ from them in the last bit: they order the list, so that it and the scores that it shows never disagree."""
+HOUR_MS = 3_600_000
 DECIMALS = 6
 """Of scores and weights: float32 knows no more, and the last bit differs between CPU and GPU."""
 REFUSING = frozenset({Kind.RETURN, Kind.DISLIKE})
@@ -145,13 +147,13 @@ class Recommender:
                 self._limits,
             )
             events = np.array([[window.n_events] for window in windows], np.float32)
-            gaps_h = _gaps_h(lines, at_ms)
+            asked_ms = _asked_ms(lines, at_ms)
             prices = gathered.log_prices
-            scores = self._scores(whole, candidates, events, gaps_h, prices)[:, 0]
+            scores = self._scores(whole, candidates, events, asked_ms, prices)[:, 0]
             best = np.argsort(-scores, axis=1, kind="stable")[:, : self._items + SPARE]  # (B, T) places of candidates
             n_without = np.maximum(events - (np.arange(gathered.keep.shape[1]) > 0), 0)
             scores = self._scores(
-                interests, candidates, n_without, gaps_h, prices, best
+                interests, candidates, n_without, asked_ms, prices, best
             )  # (B, 1 + N, T): what each line brought
             best_rows = np.take_along_axis(candidates.rows, best, axis=1)
             reasons = biggest_losses(scores, whole.weights[:, 0], REASONS)
@@ -169,7 +171,7 @@ class Recommender:
         interests: Interests,
         candidates: Candidates,
         events: Floats,
-        gaps_h: Floats,
+        asked_ms: tuple[Rows, Rows],
         log_prices: Floats,
         chosen: Rows | None = None,
     ) -> Floats:
@@ -179,18 +181,22 @@ class Recommender:
             interests: of R variants.
             candidates: of the same users.
             events: (B, R) how many events the variant has seen.
-            gaps_h: (B,) hours from the newest line to the request.
+            asked_ms: (B,) time of the request, and of the newest line before it.
             log_prices: (B, N) of the lines' items.
             chosen: (B, T) places among the candidates; None: all.
         """
+        at_ms, newest_ms = asked_ms
         rows = candidates.rows if chosen is None else np.take_along_axis(candidates.rows, chosen, axis=1)
         together = co_features(candidates, interests.weights, chosen)
         told = np.empty((*together.shape[1:], len(FEATURES)), np.float32)
         told[..., :3] = np.moveaxis(together, 0, -1)
         told[..., 3] = self._catalogue.popularity[rows][:, None, :]
-        told[..., 4], told[..., 5] = events[:, :, None], gaps_h[:, None, None]
+        told[..., 4] = events[:, :, None]
+        told[..., 5] = ((at_ms - newest_ms) / HOUR_MS)[:, None, None]
         told[..., 6] = (self._catalogue.lenders[rows, 0] >= 0)[:, None, :]
         told[..., 7] = apart(interests.weights, log_prices, self._catalogue.log_prices[rows])
+        fresh = freshness(self._catalogue.since_ms[rows], at_ms[:, None], self._catalogue.birth_ms)
+        told[..., 8] = fresh[:, None, :]
         scores = self._scorer(interests.vectors, self._catalogue.vectors, rows, told)
         scores[np.broadcast_to(rows[:, None, :] < 0, scores.shape)] = -np.inf
         return scores
@@ -238,10 +244,10 @@ class Recommender:
         return any(fnmatchcase(category, pattern) for pattern in self._repeat_categories)
 
 
-def _gaps_h(windows: Sequence[Sequence[Line]], at_ms: Sequence[int] | None) -> Floats:
-    """(B,) hours from each window's newest line to its request; 0 without lines, and where nobody told."""
-    gaps: Floats = np.zeros(len(windows), np.float32)
-    if at_ms is not None:
-        for user, (lines, asked_ms) in enumerate(zip(windows, at_ms, strict=True)):
-            gaps[user] = max(asked_ms - lines[-1].at_ms, 0) / 3_600_000 if lines else 0.0
-    return gaps
+def _asked_ms(windows: Sequence[Sequence[Line]], at_ms: Sequence[int] | None) -> tuple[Rows, Rows]:
+    """(B,) when each asks, and (B,) time of its newest line: the same where nobody told, and without lines."""
+    newest_ms = [lines[-1].at_ms if lines else None for lines in windows]
+    told = newest_ms if at_ms is None else at_ms
+    asked = np.array([0 if each is None else each for each in told], np.int64)
+    newest = np.array([at if each is None else min(each, at) for each, at in zip(newest_ms, asked, strict=True)])
+    return asked, newest.astype(np.int64)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from model.catalogue import Shelved
 from model.encoder import Encoder
 from model.event import Item, Kind, parse_item
+from model.freshness import earliest
 from model.popularity import add_counts
 from model.rejection import EventError, Reason
 from model.text import Line, item_text, refuses
@@ -142,10 +143,9 @@ class Shelves:
                     yield batch.partition, item_id
                 continue
             digest = text_hash(item_text(item))
-            counts = held.item.counts if held is not None else {}
-            shelved = Shelved(
-                item_id, item.title, item.category, item.brand, item.price, item.available, vectors[digest], counts
-            )
+            counts, since_ms = (held.item.counts, held.item.since_ms) if held is not None else ({}, 0)
+            told = item.title, item.category, item.brand, item.price, item.available
+            shelved = Shelved(item_id, *told, vectors[digest], counts, since_ms)
             offsets = {**(held.offsets if held is not None else {}), batch.topic: offset}
             items[item_id] = Shelf(shelved, digest, offsets)
             yield batch.partition, item_id
@@ -179,12 +179,14 @@ class Shelves:
                 held = items.get(item_id)
                 if held is None or offset <= held.offsets.get(batch.topic, -1):
                     continue
-                counts = add_counts(held.item.counts, read_counts_record(message.value() or b"{}"), self._half_life_ms)
+                told = read_counts_record(message.value() or b"{}")
+                counts = add_counts(held.item.counts, told, self._half_life_ms)
+                since_ms = earliest(held.item.since_ms, (at_ms for _, at_ms in told.values()))
             except Exception as bug:
                 records.append(self._rejected(message, _bug(message, bug)))
                 continue
             offsets = {**held.offsets, batch.topic: offset}
-            items[item_id] = Shelf(held.item._replace(counts=counts), held.text_hash, offsets)
+            items[item_id] = Shelf(held.item._replace(counts=counts, since_ms=since_ms), held.text_hash, offsets)
             yield batch.partition, item_id
 
     def _rejected(self, message: Fetched, error: EventError) -> Record:

@@ -21,6 +21,7 @@ from model.training.scoring import (
     Learned,
     Neighbours,
     away,
+    freshness_at,
     item_matrix,
     judged,
     kin_matrix,
@@ -39,7 +40,8 @@ MOST = 4000
 """Validation requests; NDCG@10 is then known to .004, and a difference between two choices to a fifth of that."""
 GRID = (0.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0)
 """Of co-occurrence, against a cosine times about 20."""
-TRENDS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0)
+TRENDS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 9.0, 12.0)
+FRESHES = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0)
 SHRINKS = (0.0, 1.0, 2.0, 4.0, 8.0)
 APARTS = (0.0, -0.1, -0.2, -0.4, -0.8)
 """Of each doubling between prices."""
@@ -63,6 +65,7 @@ class Worth(NamedTuple):
     trend: float
     borrowed: float
     apart: float
+    fresh: float
     steps: dict[str, float]
     """What was added -> NDCG@10 on validation from there on."""
     new_items: dict[str, float]
@@ -111,12 +114,13 @@ def calibrate(
         known_kin, kin_shrink, scores = _known_by_kin(scores, learned, lessons, beside, asked)
     told["kin"] = ndcg(scores, asked)
     selling = away(asked, lessons)[:, None] * popularity_at(log, asked.at_ms, len(counts))
-    trend, _, told["trend"] = _best(scores, selling, TRENDS, asked)
+    weights["trend"], scores, told["trend"] = _best(scores, selling, TRENDS, asked)
+    fresh = freshness_at(log, asked.at_ms, len(counts))
+    weights["fresh"], _, told["fresh"] = _best(scores, fresh, FRESHES, asked)
     chosen = {
         "kin": new.kin,
         "known_kin": known_kin,
         "kin_shrink": kin_shrink,
-        "trend": trend,
         "borrowed": new.bonus,
         **weights,
     }

@@ -81,6 +81,7 @@ def weights_of(learned: Learned, worth: Worth) -> Weights:
         trend=worth.trend,
         borrowed=worth.borrowed,
         apart=worth.apart,
+        fresh=worth.fresh,
     )
 
 

@@ -50,6 +50,8 @@ class Weights:
     """Of an item that training has not seen: its borrowed vectors are shorter than what it would have learned."""
     apart: float = 0.0
     """Of each doubling between an item's price and those of what the user wants."""
+    fresh: float = 0.0
+    """Of `model.freshness`."""
 
 
 def interest_graph(weights: Weights) -> bytes:
@@ -105,7 +107,7 @@ def interest_graph(weights: Weights) -> bytes:
 def scorer_graph(weights: Weights) -> bytes:
     """Cosine + co-occurrence + a popularity prior that fades as a user's events grow + what sells since the last visit.
 
-    Beside them a word for new items, and one on prices.
+    Beside them a word for new items, and one each on prices and on how fresh an item is.
 
     Inputs interests (B, R, D), items (B, K, D), features (B, R, K, F); output scores (B, R, K).
     """
@@ -131,9 +133,11 @@ def scorer_graph(weights: Weights) -> bytes:
     graph.add("Mul", ["borrowed", "borrowed_weight"], "borrowed_part")
     graph.constant("apart_weight", weights.apart)
     graph.add("Mul", ["apart", "apart_weight"], "apart_part")
+    graph.constant("fresh_weight", weights.fresh)
+    graph.add("Mul", ["fresh", "fresh_weight"], "fresh_part")
     graph.constant("scale", weights.scale)
     graph.add("Mul", ["cosines", "scale"], "alike")
-    parts = [*(f"{name}_part" for name in VALUES), "prior", "trend", "borrowed_part", "apart_part"]
+    parts = [*(f"{name}_part" for name in VALUES), "prior", "trend", "borrowed_part", "apart_part", "fresh_part"]
     graph.add("Sum", ["alike", *parts], "scores")
     return graph.bytes(
         "scorer",

@@ -11,9 +11,10 @@ import numpy.typing as npt
 from scipy import sparse
 
 from model.cooccurrence import Cooccurrence
+from model.freshness import freshness
 from model.interest import KINDS
 from model.item_tower import LENDERS, nearest
-from model.popularity import ENOUGH, WEIGHTS
+from model.popularity import ENOUGH, HALF_LIFE_MS, WEIGHTS
 from model.prices import apart
 from model.session import Floats
 from model.training.baselines.protocol import Asked
@@ -25,7 +26,7 @@ from model.training.metrics import Ranks, hide, ranks, values
 
 LENDING = 50_000
 """Items that lend at most, the most touched: a million items are compared with them in a quarter of an hour."""
-HOUR_MS = 3_600_000
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 
 
 class Learned(NamedTuple):
@@ -148,13 +149,13 @@ def prices_apart(items: Items, learned: Learned, lessons: Lessons) -> Floats:
     return apart(weights[:, None], lines, log_prices[None])[:, 0]
 
 
-def popularity_at(log: Log, at_ms: npt.NDArray[np.int64], size: int, half_life_ms: int = 7 * 86_400_000) -> Floats:
+def popularity_at(log: Log, at_ms: npt.NDArray[np.int64], size: int, half_life_ms: int = HALF_LIFE_MS) -> Floats:
     """(Q, I) the scorer's popularity feature as it stood when each day of a request began, from everybody's events.
 
     See `model.popularity`: counts by kind that halve with time, as a logarithm between 0 and 1.
     """
     kinds = np.array([WEIGHTS.get(kind, 0.0) for kind in KINDS])
-    days = at_ms // 86_400_000 * 86_400_000
+    days = at_ms // DAY_MS * DAY_MS
     found: Floats = np.zeros((len(at_ms), size), np.float32)
     counts, counted_ms, before = np.zeros(size), 0, 0
     for day in np.unique(days):
@@ -167,6 +168,17 @@ def popularity_at(log: Log, at_ms: npt.NDArray[np.int64], size: int, half_life_m
         logs = np.log1p(np.maximum(counts, 0))
         found[days == day] = logs / max(float(logs.max(initial=0.0)), float(np.log1p(ENOUGH)))
     return found
+
+
+def freshness_at(log: Log, at_ms: npt.NDArray[np.int64], size: int) -> Floats:
+    """(Q, I) the scorer's freshness as it stood when each day of a request began, from everybody's events."""
+    rows = np.flatnonzero((log.item >= 0) & (log.at_ms > 0))
+    items, firsts = np.unique(log.item[rows], return_index=True)  # A log is in time order.
+    since_ms = np.zeros(size, np.int64)
+    since_ms[items] = log.at_ms[rows[firsts]]
+    days = (at_ms // DAY_MS * DAY_MS)[:, None]
+    birth_ms = int(since_ms[items].min()) if len(items) else 0
+    return freshness(np.where(since_ms < days, since_ms, 0), at_ms[:, None], birth_ms)
 
 
 def away(asked: Asked, lessons: Lessons) -> Floats:
