@@ -90,7 +90,7 @@ class HandMadeHub:
 
     def part(self, name: str, user_id: str = YOU) -> Any:
         """What the browser is told."""
-        return orjson.loads(self.hub.parts(user_id, [name])[name])
+        return orjson.loads(self.hub.part(user_id, name))
 
 
 def sent(number: int, kind: Kind | str = Kind.CLICK, **fields: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,8 +35,8 @@ VISITOR = "visitor-"
 """How the user ids of the page's visitors begin."""
 NEW = "new-"
 ADDED = 20  # Then the oldest is shown no longer; it stays on the shelf.
-PARTS = ("list", "system", "standing", "added")
-"""What a browser is told, each as a whole whenever it has changed."""
+PARTS = ("list", "standing", "added", "system")
+"""What a browser is told, each as a whole whenever it has changed; what somebody waits for first."""
 
 
 class UnknownProduct(LookupError):
@@ -145,8 +145,8 @@ class Hub:
         with self._lock:
             return self._visitors.get(user_id)
 
-    def parts(self, user_id: str, names: Sequence[str] = PARTS) -> dict[str, bytes]:
-        """The named parts of what a browser is told, as JSON."""
+    def part(self, user_id: str, name: str) -> bytes:
+        """One of PARTS, as JSON."""
         with self._lock:
             visitor = self._visitors.get(user_id)
             made: dict[str, Callable[[], Any]] = {
@@ -157,11 +157,11 @@ class Hub:
                 ),
                 "added": lambda: [self._told(added, user_id) for added in reversed(self._added.values())],
             }
-            return {name: orjson.dumps(made[name]()) for name in names}
+            return orjson.dumps(made[name]())
 
     @contextmanager
     def listening(self, user_id: str, wake: Callable[[], object]) -> Iterator[None]:
-        """`wake` is called, in any thread, whenever `parts` of this visitor may have changed."""
+        """`wake` is called, in any thread, whenever a part of this visitor may have changed."""
         with self._lock:
             self._listeners.setdefault(user_id, []).append(wake)
         try:

@@ -100,8 +100,15 @@ def system(visitor: Visitor, products: Products, model: str) -> View:
         "taken_in": sorted(visitor.taken_in()),
         "lines": lines,
         "versions": [*versions, ("model", value["model"] if value else model)],
-        **_facets(visitor.interest, products, model),
+        **_near(visitor, products, model),
     }
+
+
+def _near(visitor: Visitor, products: Products, model: str) -> View:
+    """The facets, worked out once per vector and shelf: they cost more than all the rest of the page."""
+    if visitor.facets is None or visitor.facets[0] != len(products):
+        visitor.facets = len(products), _facets(visitor.interest, products, model)
+    return visitor.facets[1]
 
 
 def _facets(interest: Mapping[str, Any] | None, products: Products, model: str) -> View:

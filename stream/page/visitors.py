@@ -51,6 +51,8 @@ class Visitor:
     kafka_ms: float | None = None
     """From the trigger's record timestamp to that list's arrival; None where the trigger is not ours."""
     interest: dict[str, Any] | None = None
+    facets: tuple[int, dict[str, Any]] | None = None
+    """Of how many products it was told, and what the vector is near to; a new vector forgets it."""
 
     def did(self, act: Act) -> None:
         """The page sends this."""
@@ -78,7 +80,7 @@ class Visitor:
         """A vector came; whether it is news."""
         if self.interest is not None and value["version"] <= self.interest["version"]:
             return False
-        self.interest = value
+        self.interest, self.facets = value, None
         return True
 
     def line(self, event_id: str) -> Line | None:

@@ -226,7 +226,7 @@ def test_a_broker_that_is_away_is_told_and_what_was_done_meanwhile_is_sent(bundl
         with Hub({"bootstrap.servers": broker.bootstrap}, bundle) as hub:
 
             def standing() -> Any:
-                return orjson.loads(hub.parts(YOU, ["standing"])["standing"])
+                return orjson.loads(hub.part(YOU, "standing"))
 
             hub.act(YOU, sent(1, "search", query="boots"))
             eventually(lambda: hub.visitor(YOU).acts[EVENT_ID % 1].offset is not None, WAIT_S, "the first is delivered")
