@@ -93,6 +93,9 @@ def _setup(bundles: tuple[Path, ...], clock: bool, given: dict[str, Any]) -> tup
     if given["hide"]:
         split, hidden = hide_items(log, split, given["hide"], given["hide_seed"])
     loaded = [Bundle.load(path) for path in bundles]
+    twice = {each.model for each in loaded if sum(other.model == each.model for other in loaded) > 1}
+    if twice:
+        raise WrongUsage(f"{min(twice)} is given twice", "one bundle is one seed: name each once")
     window = {(bundle.lines, bundle.age_ms) for bundle in loaded} or {(32, 3650 * 86_400_000)}
     if len(window) > 1:
         raise WrongUsage("the bundles' windows are of different lengths", "judge them one by one")
@@ -127,7 +130,9 @@ def _setup(bundles: tuple[Path, ...], clock: bool, given: dict[str, Any]) -> tup
         about={
             **log_told(given),
             "bundles": [bundle.model for bundle in loaded],
-            **{name: given[name] for name in ("how", "hide", "hide_seed", "shuffle_ties", "refit", "seed")},
+            "space": loaded[0].space if loaded else None,  # Of the texts' vectors that baselines read.
+            "split": given["how"],
+            **{name: given[name] for name in ("hide", "hide_seed", "shuffle_ties", "refit", "seed")},
         },
         say=lambda text: click.echo(text, err=True),
     )
