@@ -63,6 +63,10 @@ class ModelName(click.ParamType):
         return str(value)
 
 
+LAST_MS = 253_402_300_799_999
+"""The end of the year 9999, and of the dates that can be written."""
+
+
 class Moment(click.ParamType):
     """A time, as milliseconds since 1970: such a number, or a date or time of ISO 8601, in UTC unless it says other."""
 
@@ -75,12 +79,19 @@ class Moment(click.ParamType):
         if isinstance(value, int):
             return value
         if value.isascii() and value.isdecimal() and len(value) > 8:  # 20261125 is a date.
-            return int(value)
-        try:
-            read = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value} is no time; write 2026-11-25, 2026-11-25T09:30:00Z, or milliseconds", param, ctx)
-        return round((read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp() * 1000)
+            at_ms = int(value)
+        else:
+            try:
+                read = datetime.fromisoformat(value)
+            except ValueError:
+                self.fail(f"{value} is no time; write 2026-11-25, 2026-11-25T09:30:00Z, or milliseconds", param, ctx)
+            since = (read if read.tzinfo else read.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
+            at_ms = round(since.total_seconds() * 1000)
+        if at_ms < 0:  # Kafka reads these as places: -1 is a topic's end, -2 its beginning.
+            self.fail(f"{value} is before 1970, where Kafka's times begin; write 1970-01-01 or later", param, ctx)
+        if at_ms > LAST_MS:
+            self.fail(f"{value} is after the year 9999; write milliseconds since 1970, not a finer unit", param, ctx)
+        return at_ms
 
 
 def between(from_ms: int, to_ms: int) -> tuple[int, int]:
@@ -98,10 +109,7 @@ def between(from_ms: int, to_ms: int) -> tuple[int, int]:
 def _written(at_ms: int) -> str:
     from datetime import UTC, datetime
 
-    try:
-        return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat().replace("+00:00", "Z")
-    except (ValueError, OverflowError, OSError):  # Later than the year 9999.
-        return str(at_ms)
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat().replace("+00:00", "Z")
 
 
 class SettingsCommand(click.Command):

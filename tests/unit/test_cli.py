@@ -82,6 +82,9 @@ def test_a_default_is_told_once() -> None:
         (["replay", "/nowhere.jsonl", "--to", "events"], Exit.USAGE, "/nowhere.jsonl"),
         (["demo", "--seconds", "-1"], Exit.USAGE, "--seconds"),
         (["dump", "--topic", "events", "--from", "yesterday"], Exit.USAGE, "yesterday is no time"),
+        (["dump", "--topic", "events", "--from", "1969-12-31"], Exit.USAGE, "1969-12-31 is before 1970, where Kafka's"),
+        (["log", "--topic", "t", "--to", "0001-01-01"], Exit.USAGE, "0001-01-01 is before 1970"),
+        (["log", "--topic", "t", "--to", "1795564800000000000"], Exit.USAGE, "after the year 9999; write milliseconds"),
         (["dump", "--topic", "events", "--from", "2027-01-01", "--to", "2026-01-01"], Exit.USAGE, "--to 2026-01-01"),
         (["log"], Exit.USAGE, "neither FILES nor --topic; name"),
         (["train", "--out", "o"], Exit.USAGE, "neither --log nor --topic; name"),
@@ -155,6 +158,8 @@ def test_a_check_ends_with_1_where_a_line_is_bad(line: str, code: Exit, tmp_path
         ("2026-11-25T01:00:00.5Z", 1_795_568_400_500),
         ("2026-11-25T01:00:00+01:00", 1_795_564_800_000),
         ("1795564800000", 1_795_564_800_000),
+        ("1970-01-01", 0),
+        ("9999-12-31T23:59:59.999", 253_402_300_799_999),
     ],
 )
 def test_times_are_written_as_dates_or_in_milliseconds(written: str, at_ms: int) -> None:
