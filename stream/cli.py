@@ -190,7 +190,7 @@ def dump(
     kafka: dict[str, Any],
     topic: str,
     from_ms: int,
-    to_ms: int,
+    to_ms: int | None,
     subject: Literal["events", "items"] | None,
 ) -> int:
     """Write a topic's committed records between two times to stdout, a line each: a log of the form `firstclick`.

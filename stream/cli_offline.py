@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from stream.errors import Exit, WrongUsage
-from stream.options import LOG_FORMATS, between, now_ms, topic_options
+from stream.options import LOG_FORMATS, between, topic_options
 
 if TYPE_CHECKING:
     from model.training.logs.columns import Log
@@ -186,7 +186,7 @@ def _read_topics(given: dict[str, Any], files: str, own_items: bool) -> "Log":
     client = {"bootstrap.servers": given["bootstrap"], **given["kafka"]}
     times = between(given["from_ms"], given["to_ms"])
     with bar("reading", "records") as progress:
-        topics = Topics(client, given["topics"], "" if given["items"] else given["items_topic"], *times, now_ms())
+        topics = Topics(client, given["topics"], "" if given["items"] else given["items_topic"], *times)
         return topics.log(progress, given["items"], given["log_format"])
 
 

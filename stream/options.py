@@ -5,7 +5,6 @@ is right, wherever a value comes from.
 """
 
 import enum
-import time
 import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
@@ -94,13 +93,13 @@ class Moment(click.ParamType):
         return at_ms
 
 
-def between(from_ms: int, to_ms: int) -> tuple[int, int]:
-    """The two times of `time_options`.
+def between(from_ms: int, to_ms: int | None) -> tuple[int, int | None]:
+    """The two times of `time_options`; without the second a topic is read to its end, whatever its producers' clocks.
 
     Raises:
         WrongUsage: the one is not before the other.
     """
-    if from_ms >= to_ms:
+    if to_ms is not None and from_ms >= to_ms:
         given = f"--from {_written(from_ms)} is not before --to {_written(to_ms)}"
         raise WrongUsage(given, "give an earlier --from or a later --to")
     return from_ms, to_ms
@@ -193,18 +192,13 @@ def kafka_options(command: Any) -> Any:
     return click.option("--bootstrap", cls=Bootstrap)(kafka(command))
 
 
-def now_ms() -> int:
-    """The time that a --to means which is not given."""
-    return time.time_ns() // 1_000_000
-
-
 def time_options(command: Any) -> Any:
     """Decorates a command that reads a topic with `--from` and `--to`; see `between`."""
     first = click.option(
-        "--from", "from_ms", type=Moment(), default="2000-01-01", show_default=True, help="First record time."
+        "--from", "from_ms", type=Moment(), default="1970-01-01", show_default=True, help="First record time."
     )
     last = click.option(
-        "--to", "to_ms", type=Moment(), default=now_ms, help="First record time that is not wanted.  [default: now]"
+        "--to", "to_ms", type=Moment(), help="First record time that is not wanted.  [default: all that is there]"
     )
     return first(last(command))
 

@@ -94,7 +94,7 @@ def test_a_default_is_told_once() -> None:
         (["log", "f", "--from", "2026-01-01"], Exit.USAGE, "--from without --topic; "),
         (["log", "--topic", "t", "--items", "f", "--items-topic", "i"], Exit.USAGE, "both --items and --items-topic"),
         (["log", "--topic", "t", "--format", "common"], Exit.USAGE, "--format common with --topic"),
-        (["tune", "--topic", "t", "--from", "9999-01-01"], Exit.USAGE, "--from 9999-01-01T00:00:00Z is not"),
+        (["tune", "--topic", "t", "--to", "1970-01-01"], Exit.USAGE, "--from 1970-01-01T00:00:00Z is not"),
         (["log", "/nowhere.jsonl"], Exit.BAD_INPUT, "/nowhere.jsonl"),
         (["log", "/nowhere.jsonl", "--format", "csv"], Exit.USAGE, "amazon2018"),
     ],
