@@ -6,6 +6,7 @@ is right, wherever a value comes from.
 
 import enum
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
@@ -195,18 +196,30 @@ def kafka_options(command: Any) -> Any:
 def time_options(command: Any) -> Any:
     """Decorates a command that reads a topic with `--from` and `--to`; see `between`."""
     first = click.option(
-        "--from", "from_ms", type=Moment(), default="1970-01-01", show_default=True, help="First record time."
+        "--from",
+        "from_ms",
+        type=Moment(),
+        default="1970-01-01",
+        show_default=True,
+        help="Records of this Kafka time and later: 2026-11-25, 2026-11-25T09:30:00Z, or ms since 1970.",
     )
     last = click.option(
-        "--to", "to_ms", type=Moment(), help="First record time that is not wanted.  [default: all that is there]"
+        "--to", "to_ms", type=Moment(), help="Records before this Kafka time.  [default: all that is there]"
     )
     return first(last(command))
 
 
 def topic_options(command: Any) -> Any:
     """Decorates a command that reads a log with what it needs to read topics instead of files."""
-    topic = click.option("--topic", "topics", multiple=True, help="Read this topic, not files; may be repeated.")
-    items = click.option("--items-topic", default="items", show_default=True, help="Its products' topic; '' for none.")
+    topic = click.option(
+        "--topic", "topics", multiple=True, help="Read this topic of events instead of files; may be repeated."
+    )
+    items = click.option(
+        "--items-topic",
+        default="items",
+        show_default=True,
+        help="With --topic: the topic of its products, read whole; '' for none.",
+    )
     return topic(items(time_options(kafka_options(command))))
 
 
@@ -214,7 +227,17 @@ LOG_FORMATS = ("firstclick", "common", "amazon2018", "amazon2023", "recbole", "m
 """As in `model.training.logs.forms`, which a test compares: to import it would slow down every `--help`."""
 
 
-def log_format_option(command: Any) -> Any:
-    """Decorates a command with `--log-format`."""
+def format_option(option: str = "--format", name: str = "log_format") -> Callable[[Any], Any]:
+    """A decorator that gives a command `--format`, by this name."""
+    told = "Form of the files. firstclick: JSON lines, as the topics carry them. common: flat JSON lines of user_id, "
+    told += "item_id, type, timestamp. The others are of public data sets."
     choice = click.Choice(LOG_FORMATS)
-    return click.option("--log-format", type=choice, default="firstclick", show_default=True)(command)
+    return click.option(option, name, type=choice, default="firstclick", show_default=True, help=told)
+
+
+def split_option(command: Any) -> Any:
+    """Decorates a command with `--split`."""
+    told = "What is kept from training to choose (valid) and to judge (test): the last two products of each user, "
+    told += "or the file's own parts where it has some; or the last two tenths of the events."
+    choice = click.Choice(["leave-one-out", "time"])
+    return click.option("--split", "how", type=choice, default="leave-one-out", show_default=True, help=told)(command)

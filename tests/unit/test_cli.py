@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -25,6 +26,23 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     for name in ("broker", "demo", "dump", "log", "model", "replay", "topics", "worker"):
         assert f"\n  {name}" in ran.stdout
     assert ran.stdout.splitlines()[-1] == "[]"
+
+
+def commands(group: click.Group = firstclick, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        yield f"{before}{name}", command
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{name} ")
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()))
+def test_every_command_and_option_says_what_it_is_for(name: str, command: click.Command) -> None:
+    context = click.Context(command)
+    assert not command.get_short_help_str(80).endswith("..."), "the list of commands would cut it off"
+    for param in command.get_params(context):
+        if isinstance(param, click.Option):
+            told = (param.help or "").split("[default:")[0]
+            assert told.strip(), f"firstclick {name} {param.opts[0]}"
 
 
 def test_every_setting_is_an_option_of_the_worker_under_its_groups_heading(capsys: pytest.CaptureFixture[str]) -> None:
