@@ -21,8 +21,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from model.training.logs.files import File, LogError, Told
 from model.training.logs.forms import Format
-from stream.errors import Unreachable, WrongUsage
+from stream.errors import WrongUsage
 from stream.loglines import LineError, Record, Subject, lines, record
+from stream.topics import partitions
 
 # Java's producers put a key into partition murmur2(key), librdkafka's default is CRC32. Two hashes in front of one
 # topic would put one user into two partitions, and so into two windows.
@@ -257,14 +258,7 @@ def producer(client: Mapping[str, Any], topic: str) -> Producer:
             **client,
         }
     )
-    try:
-        there = sender.list_topics(topic, timeout=ASK_S).topics[topic]
-    except KafkaException as error:
-        remedy = "check --bootstrap (FIRSTCLICK_BOOTSTRAP)"
-        raise Unreachable(f"no broker answers at {client['bootstrap.servers']}", remedy) from error
-    if there.error is not None:
-        remedy = "`firstclick topics --apply` creates firstclick's own"
-        raise Unreachable(f"--to {topic}: {there.error.str()}", remedy)
+    partitions(sender, topic, "--to", client["bootstrap.servers"])
     return sender
 
 
