@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import click
 
@@ -23,15 +23,14 @@ from stream.options import (
     ClientProperties,
     SettingsCommand,
     between,
+    format_option,
     kafka_options,
     time_options,
     topic_options,
 )
 
-if TYPE_CHECKING:
-    from model.training.logs.forms import Format
-
 WIDTH = 110
+LOG_FILE = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True, path_type=Path)
 DEMO_MODEL = "The worker's model.  [default: the one trained on this shop, where `make install` has put it together]"
 
 
@@ -106,11 +105,35 @@ def topics(
     return Exit.DONE
 
 
+@firstclick.command(short_help="Say what is wrong with a log, without a broker.")
+@click.argument("file", type=LOG_FILE)
+@format_option
+@click.option("--subject", type=click.Choice(["events", "items"]), default="events", show_default=True)
+@click.option("--json", "as_line", is_flag=True, help="One JSON line instead of a table.")
+def validate(file: Path, form: str, subject: Literal["events", "items"], as_line: bool) -> int:
+    """Say what a worker would make of each line of FILE (- for standard input; perhaps packed by gzip or zstd).
+
+    Tells what is accepted, and what is rejected by its reason and the first such lines, with the field at fault, what
+    was expected and what came. Lines that hold no behaviour, such as page views, are passed over. Ends with 1 where
+    something is rejected.
+    """
+    from rich.console import Console
+
+    from stream import validate as validating
+
+    verdict = validating.validate(file, form, subject)
+    if as_line:
+        click.echo(verdict.line())
+    else:
+        validating.show(verdict, Console())
+    return Exit.BAD_INPUT if verdict.rejected else Exit.DONE
+
+
 @firstclick.command(short_help="Feed a log to a topic.")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
+@click.argument("file", type=LOG_FILE)
 @kafka_options
 @click.option("--to", "topic", required=True, metavar="TOPIC", help="events, items, or any topic.")
-@click.option("--format", "form", type=click.Choice(LOG_FORMATS), default="firstclick", show_default=True)
+@format_option
 @click.option(
     "--subject", type=click.Choice(["events", "items"]), help="What the lines are.  [default: items for --to items]"
 )
@@ -129,7 +152,7 @@ def replay(
     bootstrap: str,
     kafka: dict[str, Any],
     topic: str,
-    form: "Format",
+    form: str,
     subject: Literal["events", "items"] | None,
     speed: str,
     name: str | None,
@@ -137,10 +160,12 @@ def replay(
     state: Path | None,
     check: bool,
 ) -> int:
-    """Feed a log, one file of any form and perhaps gzipped, to a topic, with key and headers.
+    """Feed a log, one file of any format (- for standard input; perhaps packed), to a topic, with key and headers.
 
-    The last line on stdout is one JSON object: delivered, refused (with reasons), failed, next_line. Ends with 1 where
-    a line was refused, 3 where the broker did not take one. Sending a line twice changes nothing: event ids stay.
+    Other formats than firstclick are translated: one line may be several events. With --subject items the products are
+    sent that events bring along. The last line on stdout is one JSON object: delivered, refused (with reasons), passed
+    over, failed, next_line. Ends with 1 where something was refused, 3 where the broker did not take one. Sending a
+    line twice changes nothing: event ids stay.
     """
     from stream import replay as replaying
 

@@ -216,3 +216,11 @@ def log_format_option(command: Any) -> Any:
     """Decorates a command with `--log-format`."""
     choice = click.Choice(LOG_FORMATS)
     return click.option("--log-format", type=choice, default="firstclick", show_default=True)(command)
+
+
+def format_option(command: Any) -> Any:
+    """Decorates a command that reads a log of any format with `--format`."""
+    from model.formats import NAMES
+
+    choice = click.Choice(list(dict.fromkeys(("firstclick", *NAMES, *LOG_FORMATS))))
+    return click.option("--format", "form", type=choice, default="firstclick", show_default=True)(command)
