@@ -92,6 +92,8 @@ def parts(shape: Format, fields: Fields, record_id: str) -> Iterator[Draft | Eve
         return
     for place, part in enumerate(found):
         try:
+            if isinstance(part, EventError):
+                raise part
             draft = shape.event(part.checked())
         except EventError as error:
             yield error

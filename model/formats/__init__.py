@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
     from model.foreign import Draft, Source
+    from model.rejection import EventError
 
 CONTRACT = "firstclick"
 """The contract's own form."""
@@ -28,8 +29,8 @@ class Format(Protocol):
     draft of a product, None for any other record.
     """
 
-    def split(self, record: "Source") -> "Sequence[Source]":
-        """The parts of a record that are an event each, in order.
+    def split(self, record: "Source") -> "Sequence[Source | EventError]":
+        """The parts of a record that are an event each, in order, or why one is none.
 
         Raises:
             EventError: none can be found.

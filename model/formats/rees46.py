@@ -40,7 +40,7 @@ def event(part: Source) -> Draft:
     draft.take("at", part, "event_time", read=utc)
     draft.take("price", part, "price", read=number)
     draft.take("session_id", part, "user_session", read=text)
-    draft.item(part, category=("category_code",), brand=("brand",), price=("price",))
+    draft.item(part, category=("category_code",), brand=("brand",))
     item: dict[str, Any] = draft.fields.get("item", {})
     if "category" in item:
         item["category"] = item["category"].replace(".", " > ").replace("_", " ")
