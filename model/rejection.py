@@ -40,6 +40,8 @@ class Reason(StrEnum):
     """A field has the wrong type or is out of range."""
     ID_INVALID = "id_invalid"
     """An id is empty, longer than ID_BYTES, or has control characters or outer blanks."""
+    SCHEMA = "schema"
+    """Framed by a schema registry, and not to be read: no --registry, no such schema, or other bytes than it says."""
     KIND_UNKNOWN = "kind_unknown"
     """Neither one of our kinds nor a known alias."""
     TIME_INVALID = "time_invalid"

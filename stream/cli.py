@@ -82,7 +82,7 @@ def topics(
     from stream import topics as shapes
 
     space = Bundle.load(bundle or DEFAULT_BUNDLE).space
-    names = tuple(name.strip() for name in events.split(",") if name.strip())
+    names = tuple(name.partition(":")[0].strip() for name in events.split(",") if name.strip())  # Less its format.
     wanted = shapes.shapes(space, events=names, items=items, partitions=partitions or 0)
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, **kafka})
     try:
