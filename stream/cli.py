@@ -16,9 +16,11 @@ import click
 
 from stream.cli_model import export, model
 from stream.cli_offline import evaluate, read_told
+from stream.cli_producer import contract, validate
 from stream.cli_train import train, tune
 from stream.errors import Exit, Unreachable, WrongUsage, exit_code, one_line
 from stream.options import (
+    LOG_FILE,
     LOG_FORMATS,
     ClientProperties,
     SettingsCommand,
@@ -30,7 +32,6 @@ from stream.options import (
 )
 
 WIDTH = 110
-LOG_FILE = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True, path_type=Path)
 DEMO_MODEL = "The worker's model.  [default: the one trained on this shop, where `make install` has put it together]"
 
 
@@ -103,30 +104,6 @@ def topics(
         return Exit.BAD_INPUT
     click.echo(f"{len(wanted)} topics are as they should be")
     return Exit.DONE
-
-
-@firstclick.command(short_help="Say what is wrong with a log, without a broker.")
-@click.argument("file", type=LOG_FILE)
-@format_option
-@click.option("--subject", type=click.Choice(["events", "items"]), default="events", show_default=True)
-@click.option("--json", "as_line", is_flag=True, help="One JSON line instead of a table.")
-def validate(file: Path, form: str, subject: Literal["events", "items"], as_line: bool) -> int:
-    """Say what a worker would make of each line of FILE (- for standard input; perhaps packed by gzip or zstd).
-
-    Tells what is accepted, and what is rejected by its reason and the first such lines, with the field at fault, what
-    was expected and what came. Lines that hold no behaviour, such as page views, are passed over. Ends with 1 where
-    something is rejected.
-    """
-    from rich.console import Console
-
-    from stream import validate as validating
-
-    verdict = validating.validate(file, form, subject)
-    if as_line:
-        click.echo(verdict.line())
-    else:
-        validating.show(verdict, Console())
-    return Exit.BAD_INPUT if verdict.rejected else Exit.DONE
 
 
 @firstclick.command(short_help="Feed a log to a topic.")
@@ -295,6 +272,8 @@ def worker(toml: Path | None, **given: Any) -> int:
     return run(settings)
 
 
+firstclick.add_command(validate)
+firstclick.add_command(contract)
 firstclick.add_command(model)
 firstclick.add_command(evaluate)
 firstclick.add_command(train)

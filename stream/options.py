@@ -218,6 +218,10 @@ def log_format_option(command: Any) -> Any:
     return click.option("--log-format", type=choice, default="firstclick", show_default=True)(command)
 
 
+LOG_FILE = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True, path_type=Path)
+"""A log; - is standard input."""
+
+
 def format_option(command: Any) -> Any:
     """Decorates a command that reads a log of any format with `--format`."""
     from model.formats import NAMES

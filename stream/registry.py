@@ -23,6 +23,8 @@ from stream.errors import NotAllowed, Unreachable
 
 log = logging.getLogger(__name__)
 
+FRAMED = b"\0"
+"""What a framed value begins with."""
 HEAD_BYTES = 5
 """The magic byte and the id, four bytes, the highest first."""
 ASK_S = 30.0
@@ -67,7 +69,7 @@ class Registry:
             EventError: SCHEMA.
             Unreachable, NotAllowed: the registry does not answer.
         """
-        if value is None or value[:1] != b"\0":
+        if value is None or value[:1] != FRAMED:
             return value
         if len(value) < HEAD_BYTES:
             raise EventError(

@@ -22,7 +22,7 @@ from stream.errors import CommandError, NotAllowed
 from stream.follower import Pair, Place
 from stream.lane import Batch, Fetched
 from stream.messages import Record, read_window_record, rejected, version_of, window_record
-from stream.registry import Opened, plain
+from stream.registry import FRAMED, Opened, plain
 from stream.topics import WINDOWS
 
 log = logging.getLogger(__name__)
@@ -171,11 +171,13 @@ class Windows:
             arrived_ms = min(message.timestamp()[1], now_ms)
             faults: Sequence[EventError]
             try:
-                events, faults, passed_over = read(
-                    opened(message.value()), message.key(), message.headers(), arrived_ms
-                )
+                value = message.value()
+                if value is not None and value[:1] == FRAMED:
+                    value = opened(value)
+                events, faults, passed_over = read(value, message.key(), message.headers(), arrived_ms)
                 if events:
-                    faults = [*faults, *self._push(message, events, arrived_ms, taken)]
+                    if reused := self._push(message, events, arrived_ms, taken):
+                        faults = [*faults, *reused]
                 elif passed_over:
                     taken.passed_over += 1
             except EventError as error:
@@ -210,8 +212,12 @@ class Windows:
                 # that the list is still owed. The newest one, which was the trigger then: the same bytes.
                 taken.changed[number, user_id] = held, trigger
             return ()
-        window, news, faults = held.window, [], []
-        for line in map(render, events):
+        window = held.window
+        news: list[Line] = []
+        faults: list[EventError] = []
+        texts = 0
+        for event in events:
+            line = render(event)
             try:
                 pushed = window.push(line, self._lines, self._age_ms)
             except EventError as error:
@@ -222,16 +228,20 @@ class Windows:
             else:
                 window = pushed
                 news.append(line)
+                if line.text:
+                    texts += 1
         if not news:
             return faults
         partition.users[user_id] = held
         held.window = window
         held.offsets[topic] = offset
-        held.touched_ms = max(arrived_ms, held.touched_ms)
-        partition.now_ms = max(arrived_ms, partition.now_ms)
+        if arrived_ms > held.touched_ms:
+            held.touched_ms = arrived_ms
+        if arrived_ms > partition.now_ms:
+            partition.now_ms = arrived_ms
         taken.changed[number, user_id] = held, trigger
         taken.accepted += news
-        taken.texts += sum(1 for line in news if line.text)
+        taken.texts += texts
         return faults
 
     def _refuse_new_logs(self, loaded: Mapping[int, _Partition]) -> None:
