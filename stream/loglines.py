@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 import orjson
 
+from model.event import Event
 from model.fields import Fields
 from model.foreign import NoBehaviour, Source
 from model.formats import CONTRACT, NAMES, adapter, columns
@@ -63,6 +64,8 @@ class Record(NamedTuple):
     value: bytes | None
     headers: list[tuple[str, bytes]]
     at_ms: int | None
+    event: Event | None = None
+    """What the value says, where that has been looked at."""
 
 
 Found = Record | LineError | NoBehaviour
@@ -161,7 +164,7 @@ def _events(fields: Fields, headers: list[tuple[str, bytes]], form: str, line_id
         except EventError as error:
             yield LineError.of(error)
         else:
-            yield Record(event.user_id.encode(), orjson.dumps(part.fields), headers, event.at_ms)
+            yield Record(event.user_id.encode(), orjson.dumps(part.fields), headers, event.at_ms, event)
 
 
 def _items(fields: Fields, headers: list[tuple[str, bytes]], form: str, line_id: str) -> Iterator[Found]:

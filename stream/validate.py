@@ -121,7 +121,7 @@ def judge(
 
 
 def _event(record: Record, verdict: Verdict) -> None:
-    event = parse_event(record.value, record.key, record.headers, 0)
+    event = record.event or parse_event(record.value, record.key, record.headers, 0)
     verdict.accepted += 1
     verdict.kinds[event.kind.value] += 1
     verdict.with_item += event.item is not None

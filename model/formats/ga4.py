@@ -15,6 +15,7 @@ tells no interests.
 from collections.abc import Sequence
 from typing import Any
 
+from model.fields import shown
 from model.foreign import Draft, Source, each_call, microseconds, number, text
 from model.rejection import EventError
 
@@ -90,8 +91,14 @@ def _item(draft: Draft, item: Source) -> None:
 def _params(row: Source) -> Source:
     """The parameters by their keys: the export has a list of {key, value: {string_value, int_value …}}."""
     found: dict[str, Any] = {}
-    for param in row.each("event_params"):
-        key, value = param.checked().fields.get("key"), param.inner("value").fields
+    params = row.fields.get("event_params") or []
+    if type(params) is not list:
+        raise row.fault("event_params", f"is {shown(params)}; send a list")
+    for place, param in enumerate(params):  # Thirty in a row: without a source for each.
+        told = param.get("value") or {} if type(param) is dict else None
+        if type(told) is not dict:
+            raise row.fault(f"event_params[{place}]", f"is {shown(param)}; send a key and a value, an object")
+        key = param.get("key")
         if type(key) is str:
-            found[key] = next((told for told in value.values() if told is not None), None)
+            found[key] = next((value for value in told.values() if value is not None), None)
     return Source(found, "event_params", row)
