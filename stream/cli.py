@@ -10,26 +10,26 @@ import traceback
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import click
 
 from stream.cli_model import export, model
 from stream.cli_offline import evaluate, read_told
+from stream.cli_producer import contract, validate
 from stream.cli_train import train, tune
 from stream.errors import Exit, Unreachable, WrongUsage, exit_code, one_line
 from stream.options import (
+    LOG_FILE,
     ClientProperties,
     SettingsCommand,
+    any_format_option,
     between,
     format_option,
     kafka_options,
     time_options,
     topic_options,
 )
-
-if TYPE_CHECKING:
-    from model.training.logs.forms import Format
 
 WIDTH = 110
 DEMO_MODEL = "The worker's model.  [env: FIRSTCLICK_BUNDLE]  [default: the one trained on this shop, else zero-shot]"
@@ -103,7 +103,7 @@ def topics(
     from stream import topics as shapes
 
     space = Bundle.load(bundle or DEFAULT_BUNDLE).space
-    names = tuple(name.strip() for name in events.split(",") if name.strip())
+    names = tuple(name.partition(":")[0].strip() for name in events.split(",") if name.strip())  # Less its format.
     wanted = shapes.shapes(space, events=names, items=items, partitions=partitions or 0)
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, **kafka})
     try:
@@ -127,10 +127,10 @@ def topics(
 
 
 @firstclick.command(short_help="Feed a file of events or products to a topic.")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
+@click.argument("file", type=LOG_FILE)
 @kafka_options
 @click.option("--to", "topic", required=True, metavar="TOPIC", help="events, items, or any topic.")
-@format_option(name="form")
+@any_format_option
 @click.option(
     "--subject",
     type=click.Choice(["events", "items"]),
@@ -154,7 +154,7 @@ def replay(
     bootstrap: str,
     kafka: dict[str, Any],
     topic: str,
-    form: "Format",
+    form: str,
     subject: Literal["events", "items"] | None,
     speed: str,
     name: str | None,
@@ -162,10 +162,12 @@ def replay(
     state: Path | None,
     check: bool,
 ) -> int:
-    """Feed a log, one file of any --format and perhaps gzipped, to a topic, keyed as workers need it.
+    """Feed a log, one file of any format (- for standard input; perhaps packed), to a topic, with key and headers.
 
-    The last line on stdout is one JSON object: delivered, refused (with reasons), failed, next_line. Ends with 1 where
-    a line was refused, 3 where the broker did not take one. Sending a line twice changes nothing: event ids stay.
+    Other formats than firstclick are translated: one line may be several events. With --subject items the products are
+    sent that events bring along. The last line on stdout is one JSON object: delivered, refused (with reasons), passed
+    over, failed, next_line. Ends with 1 where something was refused, 3 where the broker did not take one. Sending a
+    line twice changes nothing: event ids stay.
     """
     from stream import replay as replaying
 
@@ -299,6 +301,8 @@ def worker(toml: Path | None, **given: Any) -> int:
     return run(settings)
 
 
+firstclick.add_command(validate)
+firstclick.add_command(contract)
 firstclick.add_command(model)
 firstclick.add_command(evaluate)
 firstclick.add_command(train)

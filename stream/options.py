@@ -241,3 +241,16 @@ def split_option(command: Any) -> Any:
     told += "or the file's own parts where it has some; or the last two tenths of the events."
     choice = click.Choice(["leave-one-out", "time"])
     return click.option("--split", "how", type=choice, default="leave-one-out", show_default=True, help=told)(command)
+
+
+LOG_FILE = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True, path_type=Path)
+"""A log; - is standard input."""
+
+
+def any_format_option(command: Any) -> Any:
+    """Decorates a command that reads events or products of any format with `--format`."""
+    from model.formats import NAMES
+
+    choice = click.Choice(list(dict.fromkeys(("firstclick", *NAMES, *LOG_FORMATS))))
+    told = "What wrote the lines: firstclick is the contract of the topics; the others are translated."
+    return click.option("--format", "form", type=choice, default="firstclick", show_default=True, help=told)(command)
