@@ -15,7 +15,13 @@ from stream.options import LOG_FILE, any_format_option
 @click.command(short_help="Say what is wrong with a log, without a broker.")
 @click.argument("file", type=LOG_FILE)
 @any_format_option
-@click.option("--subject", type=click.Choice(["events", "items"]), default="events", show_default=True)
+@click.option(
+    "--subject",
+    type=click.Choice(["events", "items"]),
+    default="events",
+    show_default=True,
+    help="What the lines are.",
+)
 @click.option("--json", "as_line", is_flag=True, help="One JSON line instead of a table.")
 def validate(file: Path, form: str, subject: Literal["events", "items"], as_line: bool) -> int:
     """Say what a worker would make of each line of FILE (- for standard input; perhaps packed by gzip or zstd).
