@@ -222,10 +222,10 @@ class Behaviour(Turns):
         metrics, now_ms = self._metrics, time.time() * 1000
         for kind, count in Counter(line.kind for line in taken.accepted).items():
             metrics.events.labels(kind.value, "accepted").inc(count)
-        for reason, count in Counter(dict(record.headers)["reason"] for record in taken.rejected).items():
-            metrics.events.labels("", (reason or b"").decode()).inc(count)
-        if taken.repeated:
-            metrics.events.labels("", "repeated").inc(taken.repeated)
+        fates = {**taken.refused, "repeated": taken.repeated, "passed_over": taken.passed_over}
+        for fate, count in fates.items():
+            if count:
+                metrics.events.labels("", fate).inc(count)
         for stage, count in Counter(advice.stage for advice in lists).items():
             metrics.lists.labels(stage).inc(count)
         if self._recommender is not None:

@@ -23,7 +23,7 @@ class Metrics:
         of: Any = {"registry": self.registry}
         self.events = Counter(
             "firstclick_events",
-            "Events by kind and fate (accepted, repeated, or the reason of a rejection).",
+            "Events by kind and fate (accepted, repeated, passed_over: of a format, no behaviour; or why rejected).",
             ["kind", "fate"],
             **of,
         )

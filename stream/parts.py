@@ -13,6 +13,7 @@ from model.bundle import Bundle
 from model.catalogue import Catalogue, Shelved
 from model.encoder import Encoder
 from model.item_tower import item_tower
+from model.reading import reader
 from model.window import EMPTY
 from stream import topics
 from stream.agents import Behaviour, Shelving, Turns
@@ -25,6 +26,7 @@ from stream.messages import read_catalogue_record
 from stream.metrics import Metrics
 from stream.outbox import Deliveries, Outbox, Transactions
 from stream.recommender import Recommender
+from stream.registry import Registry
 from stream.settings import Settings
 from stream.shelf import Shelves
 from stream.windows import DAY_MS, Windows
@@ -89,7 +91,9 @@ class Cluster(NamedTuple):
         admin = AdminClient({**settings.client, "log_level": 2})
         found = topics_of(settings, space, admin)
         rejected_bytes = int(found[topics.REJECTED].config.get("max.message.bytes", KAFKA_RECORD_BYTES))
-        return cls(settings, admin, found[settings.events[0]].partitions, rejected_bytes, *guarantee_of(settings))
+        return cls(
+            settings, admin, found[next(iter(settings.formats))].partitions, rejected_bytes, *guarantee_of(settings)
+        )
 
     @property
     def exact(self) -> bool:
@@ -107,7 +111,7 @@ class Cluster(NamedTuple):
         """
         if not self.exact:
             return {}
-        return ends(self.admin, [(name, number) for name in self.settings.events for number in wanted])
+        return ends(self.admin, [(name, number) for name in self.settings.formats for number in wanted])
 
     def outbox(self, intake: Intake, lane: Lane) -> Outbox:
         """A lane's."""
@@ -151,13 +155,14 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
     bundle = Bundle.load(settings.bundle)
     cluster = Cluster.ask(settings, bundle.space)
     metrics = Metrics()
-    events = Lane("behaviour", settings.events)
+    events = Lane("behaviour", tuple(settings.formats))
     shelf = Lane("shelf", (settings.items, topics.COUNTS))
     intake = Intake(settings, protocol_of(settings, cluster.admin), (events, shelf))
 
     encoder = Encoder(bundle, settings.device, settings.threads, settings.padded_tokens)
     catalogue = Catalogue(item_tower(bundle, settings.threads), bundle.half_life_ms, threads=settings.threads)
     recommender = _recommender(settings, bundle, catalogue, encoder)
+    registry = Registry(settings.registry)
     topic, followed = topics.catalogue_topic(bundle.space), Followed(catalogue, metrics)
     follower = Follower(settings.client, cluster.admin, topic, cluster.partitions, cluster.exact, followed.apply)
 
@@ -166,14 +171,16 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
         intake,
         cluster.outbox(intake, events),
         metrics,
-        _windows(cluster, bundle),
+        _windows(cluster, bundle, registry),
         recommender if model else None,
         bundle.model,
         followed.partition_of,
         cluster.partitions,
         settings,
     )
-    shelves = Shelves(cluster.reader(topic), encoder, topic, bundle.half_life_ms, cluster.rejected_bytes)
+    shelves = Shelves(
+        cluster.reader(topic), encoder, topic, bundle.half_life_ms, cluster.rejected_bytes, registry.opened
+    )
     shelving = Shelving(shelf, intake, cluster.outbox(intake, shelf), metrics, shelves)
     shares = {
         events.name: [Share(events.topics, settings.batch_events)],
@@ -213,7 +220,7 @@ def _recommender(settings: Settings, bundle: Bundle, catalogue: Catalogue, encod
     )
 
 
-def _windows(cluster: Cluster, bundle: Bundle) -> Windows:
+def _windows(cluster: Cluster, bundle: Bundle, registry: Registry) -> Windows:
     """Of the bundle's length, kept as long as the operator has set."""
     return Windows(
         cluster.reader(topics.WINDOWS),
@@ -222,4 +229,6 @@ def _windows(cluster: Cluster, bundle: Bundle) -> Windows:
         bundle.age_ms,
         cluster.settings.forget_days * DAY_MS,
         cluster.rejected_bytes,
+        {topic: reader(form) for topic, form in cluster.settings.formats.items()},
+        registry.opened,
     )

@@ -17,6 +17,7 @@ from model.freshness import earliest
 from model.popularity import add_counts
 from model.rejection import EventError, Reason
 from model.text import Line, item_text, refuses
+from stream.errors import CommandError
 from stream.follower import Pair
 from stream.lane import Batch, Fetched
 from stream.messages import (
@@ -29,6 +30,7 @@ from stream.messages import (
     rejected,
     text_hash,
 )
+from stream.registry import Opened, plain
 from stream.topics import COUNTS
 
 log = logging.getLogger(__name__)
@@ -61,6 +63,7 @@ class Shelves:
         catalogue: the catalogue topic's name.
         half_life_ms: in which a count halves.
         rejected_bytes: the largest record that the rejected topic takes.
+        opened: takes the frame of a schema registry off a value.
     """
 
     def __init__(
@@ -70,7 +73,9 @@ class Shelves:
         catalogue: str,
         half_life_ms: int,
         rejected_bytes: int,
+        opened: Opened = plain,
     ) -> None:
+        self._opened = opened
         self._read, self._encoder, self._catalogue = read, encoder, catalogue
         self._half_life_ms, self._rejected_bytes = half_life_ms, rejected_bytes
         self._partitions: dict[int, dict[str, Shelf]] = {}
@@ -120,10 +125,12 @@ class Shelves:
         for message in batch.messages:
             key, offset = message.key(), message.offset()
             try:
-                item = parse_item(message.value(), key, message.headers())
+                item = parse_item(self._opened(message.value()), key, message.headers())
                 item_id = item.item_id if item is not None else (key or b"").decode()
             except EventError as fault:
                 error = fault
+            except CommandError:  # No registry: that is no record's fault.
+                raise
             except Exception as bug:
                 error = _bug(message, bug)
             else:

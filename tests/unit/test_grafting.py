@@ -68,6 +68,18 @@ def test_another_encoders_towers_are_refused(bundle: Bundle, tmp_path: Path) -> 
     assert not (tmp_path / "again").exists()
 
 
+@pytest.mark.parametrize("of", [1, None])
+def test_towers_of_another_format_are_refused(bundle: Bundle, tmp_path: Path, of: int | None) -> None:
+    take(bundle, tmp_path / "towers")
+    told = orjson.loads((tmp_path / "towers" / TOWERS).read_bytes())
+    assert told.pop("format") == bundle.manifest.format
+    (tmp_path / "towers" / TOWERS).write_bytes(orjson.dumps(told if of is None else {**told, "format": of}))
+    said = rf"format is {of or 'an earlier one'}, .* of format {bundle.manifest.format}; train them anew"
+    with pytest.raises(BundleError, match=said):
+        graft(bundle, tmp_path / "towers", tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
 @pytest.mark.parametrize("told", [None, b"{", b"{}"])
 def test_a_folder_without_towers_is_refused(bundle: Bundle, tmp_path: Path, told: bytes | None) -> None:
     if told is not None:
