@@ -14,7 +14,12 @@ PORT = 8090
 @click.command(short_help="Serve the shop page.")
 @kafka_options
 @click.option("--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="0 picks a free one.")
-@click.option("--bundle", type=click.Path(path_type=Path), envvar="FIRSTCLICK_BUNDLE", help="The worker's model.")
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    envvar="FIRSTCLICK_BUNDLE",
+    help="The worker's model.  [env: FIRSTCLICK_BUNDLE]  [default: zero-shot]",
+)
 @click.option("--events", default="events", show_default=True, help="The topic that visitors' events go to.")
 @click.option(
     "--at",

@@ -1,4 +1,4 @@
-"""Beside the line: the shelf as the shop page looks through it: by popularity, by words, by category, by a vector.
+"""Beside the line: the shelf as the shop page looks through it: by demand, by words, by category, by a vector.
 
 Knows nothing of visitors, Kafka or HTTP. The vectors are those that a worker ranks by, made of the same records.
 """
@@ -8,22 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from model.catalogue import Catalogue, Shelved
+from model.facets import Facet, facets
 from model.session import Floats
 
-FACETS = 6
-FACET_ITEMS = 3  # Below that a category's mean is one product's vector under another name.
-
 _WORD = re.compile(r"[^\W_]+")
-
-
-class Facet(NamedTuple):
-    """What lies near a vector: a category's or a product's name, and the cosine."""
-
-    name: str
-    cosine: float
 
 
 class Found(NamedTuple):
@@ -79,31 +68,9 @@ class Products:
         with self._catalogue.lock:
             return [self._catalogue.at(int(row)) for row in self._catalogue.popular(most)]
 
-    def nearest(self, vector: Floats, most: int = FACETS) -> tuple[list[Facet], list[Facet]]:
-        """Categories and products nearest to an interest, best first.
-
-        Args:
-            vector: (D,), unit length.
-        """
-        with self._catalogue.lock:
-            cosines = self._catalogue.vectors @ vector
-            rows = [int(row) for row in self._catalogue.nearest(vector[None], most)[0] if row >= 0]
-            products = [Facet(self._catalogue.at(row).title, float(cosines[row])) for row in rows]
-            means = self._category_means()
-        categories = [Facet(name, float(mean @ vector)) for name, mean in means.items()]
-        return sorted(categories, key=lambda facet: -facet.cosine)[:most], products
-
-    def _category_means(self) -> dict[str, Floats]:
-        """Category -> (D,) unit vector of its products' mean."""
-        members: dict[str, list[int]] = {}
-        for row in np.flatnonzero(self._catalogue.available):
-            members.setdefault(self._catalogue.at(int(row)).category, []).append(int(row))
-        means = {
-            name: self._catalogue.vectors[rows].mean(axis=0)
-            for name, rows in members.items()
-            if name and len(rows) >= FACET_ITEMS
-        }
-        return {name: mean / max(float(np.linalg.norm(mean)), 1e-9) for name, mean in means.items()}
+    def facets(self, vector: Floats) -> tuple[list[Facet], list[Facet]]:
+        """Categories and products nearest to a (D,) interest, best first."""
+        return facets(self._catalogue, vector)
 
     def _ordered(self) -> list[Shelved]:
         return self.popular(len(self._catalogue))

@@ -120,7 +120,7 @@ def _facets(interest: Mapping[str, Any] | None, products: Products, model: str) 
     about = {"dim": interest["dim"], "model": interest["model"], "comparable": interest["model"] == model}
     if interest["model"] != model or not vector.any():
         return nothing | {"vector": about}
-    categories, nearest = products.nearest(vector)
+    categories, nearest = products.facets(vector)
     return {
         "categories": [{"name": facet.name, "cosine": round(facet.cosine, 3)} for facet in categories],
         "products": [{"name": facet.name, "cosine": round(facet.cosine, 3)} for facet in nearest],
