@@ -19,7 +19,7 @@ DEMO := $(VENV)/share/firstclick/demo
 .PHONY: help install install-train demo demo-towers test bench chaos beauty beauty-quick clean
 
 help:
-	@echo 'make demo           a real shop and its shoppers: watch lists change with every event'
+	@echo 'make demo           a real shop, its shoppers and a page to shop on: watch lists change with every event'
 	@echo 'make test           all that CI runs'
 	@echo 'make install        .venv with everything but training, the zero-shot bundle and the demo'"'"'s'
 	@echo 'make install-train  adds torch and transformers'

@@ -14,7 +14,7 @@ from aiohttp import web
 
 log = logging.getLogger(__name__)
 
-HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
+HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 BODY_BYTES = 16 * 1024  # A review of 2,500 words.
 HEADERS = {
     # No inline script or style, nothing from elsewhere, and no way to make markup of a string at all.
@@ -55,8 +55,7 @@ async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _must_be_ours(request: web.Request) -> None:
-    host = urlsplit(f"//{request.host}").netloc.rsplit(":", 1)[0] if ":" in request.host else request.host
-    if host not in HOSTS:
+    if _host(f"//{request.host}") not in HOSTS:
         raise web.HTTPForbidden(text=f"Host is {request.host!r}; open the page as 127.0.0.1 or localhost")
     if request.method in ("GET", "HEAD"):
         return
@@ -65,6 +64,13 @@ def _must_be_ours(request: web.Request) -> None:
         raise web.HTTPForbidden(text=f"Origin is {origin!r}; only this page may send")
     if request.content_type != "application/json":
         raise web.HTTPUnsupportedMediaType(text=f"Content-Type is {request.content_type!r}; send application/json")
+
+
+def _host(address: str) -> str | None:
+    try:
+        return urlsplit(address).hostname
+    except ValueError:  # Brackets that do not match.
+        return None
 
 
 async def sent_object(request: web.Request) -> dict[str, Any]:

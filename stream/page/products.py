@@ -37,7 +37,8 @@ class Products:
 
     def get(self, item_id: str) -> Shelved | None:
         """The product, None if it is not on the shelf."""
-        return self._catalogue.get(item_id)
+        with self._catalogue.lock:
+            return self._catalogue.get(item_id)
 
     def title(self, item_id: str) -> str:
         """Its title, or its id where the shelf does not know it."""

@@ -42,9 +42,17 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def fleet(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """A broker of its own with the small shop on its topics."""
-    with Embedded() as broker, closing(Fleet(broker.bootstrap, bundle.path, tmp_path_factory.mktemp("logs"))) as made:
+def frozen_at_will() -> Iterator[Embedded]:
+    """A broker for this file, which freezes it."""
+    with Embedded() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def fleet(frozen_at_will: Embedded, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """The small shop on the topics."""
+    broker = frozen_at_will
+    with closing(Fleet(broker.bootstrap, bundle.path, tmp_path_factory.mktemp("logs"))) as made:
         producer = Producer({"bootstrap.servers": broker.bootstrap, "partitioner": "murmur2_random", "log_level": 0})
         for title, theme in ITEMS.items():
             value = {"title": title, "category": theme, "price": 2.5}
@@ -190,6 +198,22 @@ def test_the_page_survives_a_workers_restart_and_says_so(page: "Page", fleet: Fl
     restarted: Worker = fleet.start("second")
     standing.filter(has_text="All is back").wait_for()
     restarted.await_ready(len(ITEMS))
+    page.locator("#list .because", has_text="you looked at red jam").first.wait_for()
+
+
+def test_the_page_says_that_kafka_is_away_and_then_that_it_is_back(page: "Page", frozen_at_will: Embedded) -> None:
+    click_on(page, "red boots")
+    stage(page, "cold")
+    standing = page.locator("#standing")
+    process = frozen_at_will.process
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)
+    try:
+        standing.filter(has_text="Kafka does not answer.").wait_for()
+        click_on(page, "red jam")
+    finally:
+        process.send_signal(signal.SIGCONT)
+    standing.filter(has_text="All is back").wait_for()
     page.locator("#list .because", has_text="you looked at red jam").first.wait_for()
 
 

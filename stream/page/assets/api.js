@@ -28,6 +28,9 @@ export function send(event) {
   return last;
 }
 
+/** Resolves when all that was given to `send` so far is sent, or refused. */
+export const settled = () => last.catch(() => {});
+
 async function untilSent(event) {
   for (;;) {
     try {

@@ -1,7 +1,7 @@
 // Joins the parts of the page.
 import { act, forget } from "./acts.js";
 import { takeAdded, wireForm } from "./added.js";
-import { post } from "./api.js";
+import { post, settled } from "./api.js";
 import * as basket from "./basket.js";
 import { byId, href, notice } from "./dom.js";
 import { forgetList, takeList } from "./list.js";
@@ -15,7 +15,7 @@ let ready = false;
 async function shelfChanged(standing) {
   if (standing.ready === ready) return;
   ready = standing.ready;
-  await loadCategories();
+  await loadCategories().catch(() => (ready = null)); // Tried again at the next word.
   if (!location.hash.startsWith("#/product/")) show(); // A product stays open: its time is being measured.
 }
 
@@ -64,6 +64,7 @@ function wireSearch() {
 function wireVisitor() {
   byId("new-visitor").addEventListener("click", async () => {
     leave();
+    await settled(); // What the visitor before did last must not count for the new one.
     try {
       await post("/api/visitor", {});
     } catch (error) {
@@ -108,5 +109,5 @@ wireForm();
 wireAnchors();
 addEventListener("hashchange", show);
 addEventListener("pagehide", leave);
-loadCategories().then(show);
+loadCategories().catch(() => {}).finally(show);
 follow(parts, takeConnected);

@@ -82,7 +82,8 @@ function chips(current) {
     "select",
     { "aria-label": "All categories", onchange: (event) => (location.hash = href("category", event.target.value)) },
     h("option", { value: "", selected: true, disabled: true }, "All categories"),
-    ...categories.map((each) => each.name).sort().map((name) => h("option", { value: name }, name)),
+    ...[...categories].sort((one, other) => one.name.localeCompare(other.name))
+      .map((each) => h("option", { value: each.name }, `${each.name} (${each.products})`)),
   );
   const link = (name) =>
     h("a", { class: "chip", href: href("category", name), hue: hueOf(name), "aria-current": name === current ? "page" : null }, name);
@@ -111,7 +112,7 @@ function putIntoBasket(product, event) {
 }
 
 const back = () => h("a", { class: "back", href: "#/", onclick: (event) => {
-  if (history.length > 1) { event.preventDefault(); history.back(); }
+  if (turn > 1) { event.preventDefault(); history.back(); }
 } }, "← Back");
 
 async function productView(item_id) {
