@@ -115,7 +115,8 @@ def one_line(error: BaseException) -> str:
         return " ".join(str(formatted()).split())
     kafka: Any = error.args[0] if error.args else None
     if hasattr(kafka, "retriable"):  # librdkafka's KafkaError inside its KafkaException
-        return f"Kafka says: {kafka.str()} ({kafka.name()}); is --bootstrap right?"
+        option = "--kafka" if kafka.name() == "_INVALID_ARG" else "--bootstrap"  # A property that librdkafka lacks.
+        return f"Kafka says: {kafka.str()} ({kafka.name()}); is {option} right?"
     return _flat(error)
 
 

@@ -24,6 +24,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from stream.errors import NotAllowed, Unreachable
+from stream.pulse import Pulse
 
 log = logging.getLogger(__name__)
 
@@ -148,12 +149,18 @@ def _pair(message: Message) -> tuple[int, Pair]:
 
 
 def read_to_end(
-    client: Mapping[str, Any], admin: AdminClient, topic: str, partitions: Sequence[int], isolates: bool
+    client: Mapping[str, Any],
+    admin: AdminClient,
+    topic: str,
+    partitions: Sequence[int],
+    isolates: bool,
+    beat: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[int, Pair]]:
     """Every committed record of these partitions, from their beginning to where their logs end now.
 
     Args:
         isolates: whether the broker isolates transactions (else its end-of-partition event is believed).
+        beat: called at every turn of the loop that reads.
     Raises:
         Unreachable: no progress for three minutes.
     """
@@ -161,11 +168,13 @@ def read_to_end(
     if to_end:
         return
     consumer = reader(client, [TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
-    for message in messages(consumer, to_end, topic):
+    for message in messages(consumer, to_end, topic, beat):
         yield _pair(message)
 
 
-def messages(consumer: Consumer, to_end: ToEnd, topic: str) -> Iterator[Message]:
+def messages(
+    consumer: Consumer, to_end: ToEnd, topic: str, beat: Callable[[], None] = lambda: None
+) -> Iterator[Message]:
     """What the consumer reads of its topic until the end, and a little more; closes the consumer.
 
     Raises:
@@ -174,6 +183,7 @@ def messages(consumer: Consumer, to_end: ToEnd, topic: str) -> Iterator[Message]
     try:
         idle_s = 0.0
         while not to_end:
+            beat()
             found = _records(consumer, to_end)
             idle_s = 0.0 if found else idle_s + POLL_S
             if idle_s > STUCK_S:
@@ -201,6 +211,9 @@ class Follower:
         """Set once the topic has been read to where it ended at the start."""
         self.failure: Future[None] = Future()
         """Ends with the thread: with the error that ended it, or with None."""
+        self.newest_ms = 0
+        """When the newest record that was read was written; 0 before the first."""
+        self.pulse = Pulse("follower")
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"follow {topic}", daemon=True)
 
@@ -221,12 +234,16 @@ class Follower:
             begin = [TopicPartition(self._topic, partition, OFFSET_BEGINNING) for partition in self._partitions]
             consumer = reader(self._client, begin)
             while not self._stopping.is_set():
+                self.pulse.beat()
                 if to_end and not self.ready.is_set():
                     self.ready.set()
                 if found := _records(consumer, to_end):
                     self._apply([_pair(message) for message in found])
+                    self.newest_ms = max(self.newest_ms, *(message.timestamp()[1] for message in found))
             consumer.close()
         except BaseException as error:
             self.failure.set_exception(error)
         else:
             self.failure.set_result(None)
+        finally:
+            self.pulse.rest()

@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 
 from model.bundle import DEFAULT_BUNDLE
+from stream.client import resolved, told_properties
 from stream.errors import WrongUsage
 
 
@@ -31,6 +32,14 @@ def _names(value: object) -> object:
     return value
 
 
+def _reachable(value: object) -> dict[str, str]:
+    """The properties, once what they point to has been found."""
+    properties = told_properties(value)
+    resolved(properties)
+    return properties
+
+
+Properties = Annotated[dict[str, str], NoDecode, BeforeValidator(_reachable)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,200}$")]
 
@@ -42,7 +51,8 @@ def _knob(default: Any, group: str, text: str, **limits: Any) -> Any:
 class Settings(BaseSettings):
     """One worker's settings, checked at start and never changed after."""
 
-    model_config = SettingsConfigDict(env_prefix="FIRSTCLICK_", frozen=True, extra="forbid")
+    # A refused value may hold a secret: errors name the field, and what was expected.
+    model_config = SettingsConfigDict(env_prefix="FIRSTCLICK_", frozen=True, extra="forbid", hide_input_in_errors=True)
 
     # Kafka
     bootstrap: str = _knob("localhost:9092", "Kafka", "Brokers to ask first, host:port, comma-separated.", min_length=1)
@@ -85,10 +95,12 @@ class Settings(BaseSettings):
         ge=1_000,
         le=900_000,
     )
-    kafka: dict[str, str] = _knob(
+    kafka: Properties = _knob(
         {},
         "Kafka",
-        'Further librdkafka properties for every client, such as TLS and SASL: {"security.protocol": "SASL_SSL", …}.',
+        "Further librdkafka properties for every client, such as TLS and SASL: a file of name=value lines, or JSON "
+        'such as {"security.protocol": "SASL_SSL", …}. Secrets: file:PATH or env:NAME, never typed here.',
+        repr=False,  # May hold secrets.
     )
 
     # Model
@@ -185,7 +197,17 @@ class Settings(BaseSettings):
         ge=1,
         le=65_535,
     )
-    log_level: Literal["debug", "info", "warning", "error"] = _knob("info", "Operations", "What the log tells.")
+    stuck_ms: int = _knob(
+        120_000,
+        "Operations",
+        "Beyond the transaction timeout, silence after which a loop counts as stuck: /healthz and /readyz turn red. "
+        "Less: restarted sooner. More: survives slow brokers and models.",
+        ge=1_000,
+    )
+    log: Literal["text", "json"] = _knob("text", "Operations", "text: lines for people. json: an object a line.")
+    log_level: Literal["debug", "info", "warning", "error"] = _knob(
+        "info", "Operations", "What the log tells. User ids are hashed; only debug quotes texts."
+    )
 
     @field_validator("events")
     @classmethod
@@ -202,7 +224,7 @@ class Settings(BaseSettings):
     @property
     def client(self) -> dict[str, str | int | float | bool]:
         """The librdkafka properties that every client of this worker shares."""
-        return {"bootstrap.servers": self.bootstrap, **self.kafka}
+        return {"bootstrap.servers": self.bootstrap, **resolved(self.kafka)}
 
     @classmethod
     def load(cls, toml: Path | None = None, **given: Any) -> Self:

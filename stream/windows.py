@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from model.event import parse_event
+from model.event import Kind, parse_event
 from model.rejection import EventError, Reason
 from model.text import Line, render
 from model.window import EMPTY, Window
@@ -65,7 +65,7 @@ class Taken:
         rejected: records for the rejected topic.
         accepted: the new lines, with the kind, item and time that the counts need.
         texts: how many of these have a text of their own to be encoded.
-        repeated: events that their window had already.
+        repeated: kinds of the events that their window had already.
         forgotten: (partition, user id) whose windows are too old.
     """
 
@@ -74,7 +74,7 @@ class Taken:
         self.rejected: list[Record] = []
         self.accepted: list[Line] = []
         self.texts = 0
-        self.repeated = 0
+        self.repeated: list[Kind] = []
         self.forgotten: list[tuple[int, str]] = []
 
     def records(self) -> Iterator[Record]:
@@ -111,9 +111,16 @@ class Windows:
         self._lines, self._age_ms, self._forget_ms = lines, age_ms, forget_ms
         self._rejected_bytes = rejected_bytes
         self._partitions: dict[int, _Partition] = {}
+        self.loaded = 0
+        """Windows loaded so far."""
 
     def __len__(self) -> int:
         return sum(len(partition.users) for partition in list(self._partitions.values()))
+
+    @property
+    def partitions(self) -> set[int]:
+        """Whose windows are held."""
+        return set(self._partitions)
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Forgets these partitions' windows; the changelog has them."""
@@ -141,8 +148,9 @@ class Windows:
                 users[user_id] = Held(window, offsets, touched_ms)
         self._refuse_new_logs(missing)
         self._partitions |= missing
-        loaded = {number: len(partition.users) for number, partition in missing.items()}
-        log.info("loaded %d windows of partitions %s", sum(loaded.values()), sorted(loaded))
+        loaded = sum(len(partition.users) for partition in missing.values())
+        self.loaded += loaded
+        log.info("loaded %d windows of partitions %s", loaded, sorted(missing))
 
     def take_in(self, batch: Batch, now_ms: int, taken: Taken) -> None:
         """Steps 1 to 3 for every record of a batch whose partition is loaded. Each has one of the fates in `taken`.
@@ -164,7 +172,7 @@ class Windows:
                 if held is None:
                     held = Held()
                 elif offset <= held.offsets.get(topic, -1):
-                    taken.repeated += 1
+                    taken.repeated.append(event.kind)
                     if held.shown is None and offset == held.offsets[topic]:
                         # Without transactions a worker may die between the window and the list: then only this repeat
                         # tells that the list is still owed. The newest one, which was the trigger then: the same bytes.
@@ -181,7 +189,7 @@ class Windows:
                 taken.rejected.append(self._rejected(message, bug))
                 continue
             if window is held.window:
-                taken.repeated += 1
+                taken.repeated.append(event.kind)
                 continue
             users[event.user_id] = held
             held.window = window

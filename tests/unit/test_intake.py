@@ -31,6 +31,7 @@ class ScriptedConsumer:
         self.sought: list[tuple[Place, int]] = []
         self.unseekable: set[Place] = set()
         self.closed = False
+        self.watermarks = -1001, -1001
         self._steps: queue.SimpleQueue[tuple[ScriptedConsumer.Step, threading.Event]] = queue.SimpleQueue()
         self._under_way: threading.Event | None = None
         self._rest: list[Any] = []
@@ -61,7 +62,7 @@ class ScriptedConsumer:
         return rest
 
     def subscribe(self, topics: list[str], on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
-        self.on_assign, self.on_revoke = on_assign, on_revoke
+        self.on_assign, self.on_revoke, self.on_lost = on_assign, on_revoke, on_lost
 
     def assigned(self, *places: Place) -> list[Any]:
         """A step without records."""
@@ -72,6 +73,14 @@ class ScriptedConsumer:
         """A step without records."""
         self.on_revoke(self, [TopicPartition(*place) for place in places])
         return []
+
+    def lost(self, *places: Place) -> list[Any]:
+        """A step without records."""
+        self.on_lost(self, [TopicPartition(*place) for place in places])
+        return []
+
+    def get_watermark_offsets(self, partition: TopicPartition, cached: bool) -> tuple[int, int]:
+        return self.watermarks
 
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         found = [(tp, self.committed_offsets.get((tp.topic, tp.partition), -1001)) for tp in partitions]
@@ -337,3 +346,25 @@ def test_kip_848_groups_set_no_timeouts_and_classic_ones_do() -> None:
     config = classic._consumer.config  # type: ignore[attr-defined]
     assert config["partition.assignment.strategy"] == "range"
     assert config["heartbeat.interval.ms"] * 3 <= config["session.timeout.ms"]
+
+
+def test_rebalances_are_told_by_what_they_did(world: World) -> None:
+    heard: list[str] = []
+    world.intake.on_rebalance = heard.append
+    world.assigns(CLICKS)
+    world.consumer.play(lambda c: c.revoked(CLICKS))
+    world.assigns(CLICKS)
+    world.consumer.play(lambda c: c.lost(CLICKS))
+    assert heard == ["assigned", "revoked", "assigned", "lost"]
+    assert world.lane.partitions == []
+
+
+@pytest.mark.parametrize(("committed", "lag"), [({}, 6), ({"clicks": 9}, 1), ({"clicks": 10}, 0)])
+def test_what_waits_in_kafka_counts_from_the_commit_or_where_there_is_none_from_the_logs_beginning(
+    world: World, committed: dict[str, int], lag: int
+) -> None:
+    world.consumer.watermarks = 4, 10
+    world.assigns(CLICKS, **committed)
+    waiting = world.intake.lag()
+    world.consumer.play(lambda _: [])
+    assert waiting.result(5) == {CLICKS: lag}
