@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from stream.cli_doctor import doctor
 from stream.cli_model import export, model
 from stream.cli_offline import evaluate, read_told
 from stream.cli_train import train, tune
 from stream.errors import Exit, Unreachable, WrongUsage, exit_code, one_line
 from stream.options import (
     LOG_FORMATS,
-    ClientProperties,
     SettingsCommand,
     between,
     kafka_options,
+    settings_of,
     time_options,
     topic_options,
 )
@@ -67,10 +68,22 @@ def broker(port: int) -> int:
 @click.option("--items", default="items", show_default=True, help="Topic of product upserts.")
 @click.option("--partitions", type=click.IntRange(1, 10_000), help="Of each topic. Default: as those there, else 4.")
 @click.option(
+    "--replication", type=click.IntRange(1, 10), default=3, show_default=True, help="Copies, if so many brokers."
+)
+@click.option("--retention-days", type=click.FloatRange(min=0.01), help="Of the events. Default: the broker's own.")
+@click.option(
     "--bundle", type=click.Path(path_type=Path), envvar="FIRSTCLICK_BUNDLE", help="Names the catalogue topic."
 )
 def topics(
-    bootstrap: str, kafka: dict[str, Any], change: bool, events: str, items: str, partitions: int | None, bundle: Path
+    bootstrap: str,
+    kafka: dict[str, Any],
+    change: bool,
+    events: str,
+    items: str,
+    partitions: int | None,
+    replication: int,
+    retention_days: float | None,
+    bundle: Path,
 ) -> int:
     """Check all topics: existence, partitions, copies, clean-up. Changes nothing without --apply.
 
@@ -84,15 +97,16 @@ def topics(
 
     space = Bundle.load(bundle or DEFAULT_BUNDLE).space
     names = tuple(name.strip() for name in events.split(",") if name.strip())
-    wanted = shapes.shapes(space, events=names, items=items, partitions=partitions or 0)
+    kept_ms = None if retention_days is None else round(retention_days * shapes.DAY_MS)
+    wanted = shapes.shapes(space, events=names, items=items, partitions=partitions or 0, retention_ms=kept_ms)
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, **kafka})
     try:
-        differences = shapes.check(admin, wanted)
+        differences = shapes.check(admin, wanted, replication)
         for difference in differences:
             click.echo(difference)
         open_ = [difference for difference in differences if difference.what != "untold"]
         if change:
-            done = shapes.apply(admin, wanted)
+            done = shapes.apply(admin, wanted, replication)
             click.echo(f"put right: {len(done)} of {len(open_)} differences, {len(wanted)} topics")
             return Exit.DONE
     except KafkaException as error:
@@ -258,18 +272,13 @@ def worker(toml: Path | None, **given: Any) -> int:
     Each option is also the environment's FIRSTCLICK_NAME and the TOML file's name; the command line counts first, then
     the environment, the file, and the default.
     """
-    from stream.settings import Settings
-
-    told = {name: value for name, value in given.items() if value is not None}
-    if isinstance(told.get("kafka"), str):
-        told["kafka"] = ClientProperties().convert(told["kafka"], None, None)
-    settings = Settings.load(toml, **told)
-
+    settings = settings_of(toml, given)
     from stream.app import run
 
     return run(settings)
 
 
+firstclick.add_command(doctor)
 firstclick.add_command(model)
 firstclick.add_command(evaluate)
 firstclick.add_command(train)

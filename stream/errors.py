@@ -116,7 +116,7 @@ def one_line(error: BaseException) -> str:
     kafka: Any = error.args[0] if error.args else None
     if hasattr(kafka, "retriable"):  # librdkafka's KafkaError inside its KafkaException
         option = "--kafka" if kafka.name() == "_INVALID_ARG" else "--bootstrap"  # A property that librdkafka lacks.
-        return f"Kafka says: {kafka.str()} ({kafka.name()}); is {option} right?"
+        return f"Kafka says: {kafka.str()} ({kafka.name()}); is {option} right? `firstclick doctor` looks"
     return _flat(error)
 
 
