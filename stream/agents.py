@@ -273,7 +273,6 @@ class Behaviour(Turns):
         if self._recommender is not None:
             metrics.unchanged.inc(len(taken.changed) - len(lists))
         metrics.batch_users.observe(len(taken.changed))
-        metrics.users.set(len(self._windows))
         step = len(taken.changed) // TIMED_USERS + 1
         for held, _ in islice(taken.changed.values(), 0, None, step):
             metrics.end_to_end.observe(max(now_ms - held.touched_ms, 0.0) / 1000)

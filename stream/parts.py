@@ -211,13 +211,6 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
     )
     shelves = Shelves(cluster.reader(topic, shelf), encoder, topic, bundle.half_life_ms, cluster.rejected_bytes)
     shelving = Shelving(shelf, intake, cluster.outbox(intake, shelf), metrics, shelves)
-    shares = {
-        events.name: [Share(events.topics, settings.batch_events)],
-        shelf.name: [
-            Share((settings.items,), SHELF_ITEMS),
-            Share((topics.COUNTS,), SHELF_COUNTS, settings.counts_every_ms),
-        ],
-    }
     _tell_metrics(metrics, encoder, shelves, windows, follower, intake)
     where = {"device": settings.device, "provider": encoder.provider, "guarantee": cluster.guarantee}
     metrics.model.info({"model": bundle.model, "version": metadata.version("firstclick"), **where})
@@ -233,14 +226,21 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
         intake,
         follower,
         (behaviour, shelving),
-        shares,
+        {events.name: [Share(events.topics, settings.batch_events)], shelf.name: _shelf_shares(settings)},
     )
+
+
+def _shelf_shares(settings: Settings) -> list[Share]:
+    """What a micro-batch of the shelf takes."""
+    counts = Share((topics.COUNTS,), SHELF_COUNTS, settings.counts_every_ms)
+    return [Share((settings.items,), SHELF_ITEMS), counts]
 
 
 def _tell_metrics(
     metrics: Metrics, encoder: Encoder, shelves: Shelves, windows: Windows, follower: Follower, intake: Intake
 ) -> None:
     """Metrics that the parts keep for themselves: asked for when somebody reads them."""
+    metrics.users.set_function(lambda: len(windows))
     metrics.windows_loaded.source = lambda: windows.loaded
     metrics.encoded.source = lambda: shelves.encoded
     metrics.hits.source = lambda: encoder.texts_found

@@ -138,3 +138,9 @@ def test_the_logs_of_all_this_quote_nobody(life: Life) -> None:
         assert private not in said
     assert {line["level"] for line in life.log()} >= {"info", "error"}
     assert {"at", "level", "logger", "message"} <= set.intersection(*(set(line) for line in life.log()))
+
+
+def test_the_next_worker_is_ready_once_it_has_all_windows_before_any_event_comes(life: Life) -> None:
+    heir = life.fleet.start("heir").await_ready(len(ITEMS))
+    assert heir.counter("firstclick_windows_loaded_total") >= len({SHOPPER, STUMBLER, STUCK})
+    assert heir.counter("firstclick_users") >= len({SHOPPER, STUMBLER, STUCK})

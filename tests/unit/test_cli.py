@@ -22,7 +22,7 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     script = "import sys; from stream.cli import invoke; invoke(['--help']); "
     script += f"print([name for name in {heavy} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    for name in ("broker", "demo", "dump", "log", "model", "replay", "topics", "worker"):
+    for name in ("broker", "demo", "doctor", "dump", "log", "model", "replay", "topics", "worker"):
         assert f"\n  {name}" in ran.stdout
     assert ran.stdout.splitlines()[-1] == "[]"
 

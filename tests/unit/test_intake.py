@@ -346,25 +346,3 @@ def test_kip_848_groups_set_no_timeouts_and_classic_ones_do() -> None:
     config = classic._consumer.config  # type: ignore[attr-defined]
     assert config["partition.assignment.strategy"] == "range"
     assert config["heartbeat.interval.ms"] * 3 <= config["session.timeout.ms"]
-
-
-def test_rebalances_are_told_by_what_they_did(world: World) -> None:
-    heard: list[str] = []
-    world.intake.on_rebalance = heard.append
-    world.assigns(CLICKS)
-    world.consumer.play(lambda c: c.revoked(CLICKS))
-    world.assigns(CLICKS)
-    world.consumer.play(lambda c: c.lost(CLICKS))
-    assert heard == ["assigned", "revoked", "assigned", "lost"]
-    assert world.lane.partitions == []
-
-
-@pytest.mark.parametrize(("committed", "lag"), [({}, 6), ({"clicks": 9}, 1), ({"clicks": 10}, 0)])
-def test_what_waits_in_kafka_counts_from_the_commit_or_where_there_is_none_from_the_logs_beginning(
-    world: World, committed: dict[str, int], lag: int
-) -> None:
-    world.consumer.watermarks = 4, 10
-    world.assigns(CLICKS, **committed)
-    waiting = world.intake.lag()
-    world.consumer.play(lambda _: [])
-    assert waiting.result(5) == {CLICKS: lag}
