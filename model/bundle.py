@@ -66,8 +66,8 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    format: Literal[3] = 3
-    """1 had no item tower, and a scorer of four features; 2 knew neither repeated lines nor prices."""
+    format: Literal[4] = 4
+    """1 had no item tower, and a scorer of four features; 2 knew neither repeated lines nor prices; 3 no kin."""
     name: str
     """Chosen by whoever made it; the model's name is this and eight digits of the content."""
     dim: int = Field(ge=1, le=8192)
@@ -83,7 +83,8 @@ class Manifest(BaseModel):
     """The encoder's output to be pooled, (T, L, D)."""
     max_tokens: int = Field(default=64, ge=4, le=8192)
     text_share: float = Field(default=0.2, ge=0, le=1)
-    """Share of a line's own text in its vector when its item's vector is known. 0: the text is not read then."""
+    """Share of a line's own text in its vector when its item's vector is known. 0: the text has none, and is then read
+    only where a sentiment head tells an unrated review's stars from it."""
     text_lines: int = Field(default=8, ge=0)
     """Only the newest so many lines' texts are read. More: after a restart every line of a long window may cost the
     encoder a text, for a weight that has decayed to a hundredth."""
@@ -244,4 +245,4 @@ def _manifest(path: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise BundleError(f"{path} is not a manifest of format 3: {where}: {first['msg']}") from error
+        raise BundleError(f"{path} is not a manifest of format 4: {where}: {first['msg']}") from error

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from model.catalogue import Catalogue, Rows
 from model.cooccurrence import Cooccurrence
+from model.lending import Borrowers, lent_pairs
 from model.session import Floats
 
 LEAST_WEIGHT = 0.01
@@ -42,8 +43,8 @@ class Pairs(NamedTuple):
     """(P,) place of the line in its window."""
     rows: Rows
     """(P,) the neighbour's row."""
-    directed: Floats
-    symmetric: Floats
+    values: Floats
+    """(3, P) VALUES of `model.cooccurrence`."""
 
 
 class Candidates(NamedTuple):
@@ -56,13 +57,15 @@ class Candidates(NamedTuple):
     """(P,) slot of each pair's neighbour, -1 if it is no candidate."""
 
 
-def counted_pairs(numbers: Rows, counted: Cooccurrence, shelf_rows: Rows) -> Pairs:
-    """The pairs of (B, N) lines' items, those with a neighbour on the shelf."""
+def counted_pairs(numbers: Rows, counted: Cooccurrence, shelf_rows: Rows, to: Borrowers) -> Pairs:
+    """The pairs of (B, N) lines' items, those with a neighbour on the shelf, and what these lend to new items there."""
     pairs = counted.pairs(numbers.reshape(-1))
     rows = shelf_rows[pairs.neighbours]
     on_shelf = np.flatnonzero(rows >= 0)
-    users, lines = np.divmod(pairs.sources[on_shelf], numbers.shape[1])
-    return Pairs(users, lines, rows[on_shelf], pairs.directed[on_shelf], pairs.symmetric[on_shelf])
+    lent = lent_pairs(numbers.reshape(-1), pairs, to)
+    users, lines = np.divmod(np.concatenate([pairs.sources[on_shelf], lent.sources]), numbers.shape[1])
+    values = np.concatenate([pairs.values[:, on_shelf], lent.values], axis=1)
+    return Pairs(users, lines, np.concatenate([rows[on_shelf], lent.neighbours]), values)
 
 
 def retrieve(
@@ -114,8 +117,8 @@ def retrieve(
     return Candidates(rows, pairs, _slots(keys, of_user * limits.k + places, pairs.users * shelf + pairs.rows))
 
 
-def co_features(candidates: Candidates, weights: Floats, chosen: Rows | None = None) -> tuple[Floats, Floats]:
-    """Directed and symmetric co-occurrence of candidates with the lines, by R variants of the lines' weights.
+def co_features(candidates: Candidates, weights: Floats, chosen: Rows | None = None) -> Floats:
+    """VALUES of `model.cooccurrence` of candidates with the lines, by R variants of the lines' weights.
 
     Args:
         candidates: of B users.
@@ -123,26 +126,23 @@ def co_features(candidates: Candidates, weights: Floats, chosen: Rows | None = N
         chosen: (B, T) places among the candidates; None: all K, and R must be 1.
 
     Returns:
-        Two (B, R, T) arrays.
+        (3, B, R, T)
     """
     pairs, (users, k) = candidates.pairs, candidates.rows.shape
     if chosen is None:
         found = np.flatnonzero(candidates.slots >= 0)
         slots, share = candidates.slots[found], weights[pairs.users[found], 0, pairs.lines[found]]
-        return (
-            _summed(slots, share * pairs.directed[found], users * k).reshape(users, 1, k),
-            _summed(slots, share * pairs.symmetric[found], users * k).reshape(users, 1, k),
-        )
+        sums = [_summed(slots, share * value[found], users * k) for value in pairs.values]
+        return np.stack(sums).reshape(-1, users, 1, k)
     place_of = np.full(users * k + 1, -1, np.int64)  # The last one answers for slot -1.
     t = chosen.shape[1]
     place_of[(np.arange(users)[:, None] * k + chosen).reshape(-1)] = np.tile(np.arange(t), users)
     places = place_of[candidates.slots]
     found = np.flatnonzero(places >= 0)
     where = (pairs.users[found], pairs.lines[found], places[found])
-    told: Floats = np.zeros((2, users, weights.shape[2], t), np.float32)
-    told[0][where] = pairs.directed[found]
-    told[1][where] = pairs.symmetric[found]
-    return weights @ told[0], weights @ told[1]
+    told: Floats = np.zeros((len(pairs.values), users, weights.shape[2], t), np.float32)
+    told[:, *where] = pairs.values[:, found]
+    return weights @ told
 
 
 def pairs_of_ids(ids: Sequence[set[int]]) -> tuple[Rows, Rows]:
@@ -156,7 +156,7 @@ def _neighbours(weights: Floats, pairs: Pairs, hidden: Rows, catalogue: Catalogu
     share = weights[pairs.users, pairs.lines]
     strong = np.flatnonzero((np.abs(share) >= LEAST_WEIGHT) & catalogue.available[pairs.rows])
     keys, place = np.unique(pairs.users[strong] * len(catalogue.vectors) + pairs.rows[strong], return_inverse=True)
-    sums = _summed(place, share[strong] * (pairs.directed[strong] + pairs.symmetric[strong]), len(keys))
+    sums = _summed(place, share[strong] * pairs.values[:, strong].sum(0), len(keys))
     wanted = np.flatnonzero((sums > 0) & ~np.isin(keys, hidden))
     keys, sums = keys[wanted], sums[wanted]
     users = keys // len(catalogue.vectors)

@@ -14,15 +14,22 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from model.item_tower import ItemTower
+from model.item_tower import LENDERS, ItemTower
 from model.popularity import HALF_LIFE_MS, level, popularity
 from model.prices import log_price
 from model.session import Floats
 
 Rows = npt.NDArray[np.int64]
-NO_VECTOR = np.zeros(
-    0, np.float16
-)  # The tower has made its vectors of it; a third per item would be a third of the memory.
+NO_VECTOR = np.zeros(0, np.float16)  # The tower has made its vectors of it, and nobody reads it again.
+
+
+class Lent(NamedTuple):
+    """Who borrows from whom."""
+
+    rows: Rows
+    """(X,) of the items that training has not seen."""
+    lenders: Rows
+    """(X, LENDERS) places in the tower's `item_ids`, -1 where there are not so many."""
 
 
 class Shelved(NamedTuple):
@@ -38,6 +45,8 @@ class Shelved(NamedTuple):
     """(E,) unit length, of its text."""
     counts: dict[str, tuple[float, int]]
     """Kind -> (decayed count, at_ms of that value)."""
+    since_ms: int = 0
+    """Of the first event that was counted; 0: none was."""
 
 
 class Catalogue:
@@ -65,7 +74,7 @@ class Catalogue:
         # fp32: numpy multiplies fp16 30 times slower.
         self._vectors: Floats = np.zeros((capacity, self.dim), np.float32)
         self._contexts: Floats = np.zeros((capacity, self.dim), np.float32)
-        self._borrowed = np.zeros(capacity, np.bool_)
+        self._lenders = np.full((capacity, LENDERS), -1, np.int32)
         self._log_prices: Floats = np.full(capacity, np.nan, np.float32)
         self._made_of = np.zeros(capacity, np.int64)  # Hash of the text's vector that its vectors came from.
         self._available = np.zeros(capacity, np.bool_)
@@ -75,9 +84,12 @@ class Catalogue:
         self._rows: dict[str, int] = {}
         self._free: list[int] = []
         self._newest_ms = np.zeros(capacity, np.int64)
+        self._since_ms = np.zeros(capacity, np.int64)
         self._watched: list[tuple[dict[str, int], Rows]] = []
-        self._popularity: Floats | None = None  # Both are of the shelf as it is; the next change forgets them.
+        self._birth_ms: int | None = None  # These are of the shelf as it is; the next change forgets them.
+        self._popularity: Floats | None = None
         self._popular: dict[int, Rows] = {}
+        self._lent: Lent | None = None
 
     def __len__(self) -> int:
         """How many items it holds, unavailable ones included."""
@@ -111,9 +123,11 @@ class Catalogue:
             rows = np.array([self._rows[ids[place]] for place in fresh], np.int64)
             self._vectors[rows] = vectors.candidates
             self._contexts[rows] = vectors.contexts
-            self._borrowed[rows] = vectors.borrowed
+            self._lenders[rows] = vectors.lenders
             self._made_of[rows] = made_of[fresh]
-            self._popularity = None
+            if len(fresh) or None in last.values():
+                self._lent = None
+            self._popularity = self._birth_ms = None
             self._popular.clear()
 
     def row(self, item_id: str) -> int | None:
@@ -152,9 +166,17 @@ class Catalogue:
         return self._contexts[: len(self._shelved)]
 
     @property
-    def borrowed(self) -> npt.NDArray[np.bool_]:
-        """(M,) whether training has not seen the item."""
-        return self._borrowed[: len(self._shelved)]
+    def lenders(self) -> npt.NDArray[np.int32]:
+        """(M, LENDERS) as the tower told them; the first is -1 where the item borrows nothing."""
+        return self._lenders[: len(self._shelved)]
+
+    @property
+    def lent(self) -> Lent:
+        """Who borrows from whom: the same object until that changes."""
+        if self._lent is None:
+            rows = np.flatnonzero(self.lenders[:, 0] >= 0)
+            self._lent = Lent(rows, self.lenders[rows].astype(np.int64))
+        return self._lent
 
     @property
     def log_prices(self) -> Floats:
@@ -173,6 +195,19 @@ class Catalogue:
             newest_ms = int(self._newest_ms.max(initial=0))
             self._popularity = popularity(self._levels[: len(self._shelved)], newest_ms, self.half_life_ms)
         return self._popularity
+
+    @property
+    def since_ms(self) -> Rows:
+        """(M,) time of each item's first event, 0 where there was none."""
+        return self._since_ms[: len(self._shelved)]
+
+    @property
+    def birth_ms(self) -> int:
+        """Time of the first event of all; 0 where there was none."""
+        if self._birth_ms is None:
+            told = self.since_ms[self.since_ms > 0]
+            self._birth_ms = int(told.min()) if len(told) else 0
+        return self._birth_ms
 
     def popular(self, k: int) -> Rows:
         """(<= k,) rows of the available items most in demand, best first; the same on every worker, ties included."""
@@ -261,6 +296,7 @@ class Catalogue:
         self._log_prices[row] = log_price(shelved.price)
         self._available[row] = shelved.available
         self._levels[row], self._newest_ms[row] = level(shelved.counts, self.half_life_ms)
+        self._since_ms[row] = shelved.since_ms
 
     def _remove(self, item_id: str) -> None:
         row = self._rows.pop(item_id, None)
@@ -269,11 +305,11 @@ class Catalogue:
         self._set_watched(item_id, -1)
         self._shelved[row] = None
         self._vectors[row] = self._contexts[row] = 0.0
-        self._borrowed[row] = False
+        self._lenders[row] = -1
         self._log_prices[row] = np.nan
         self._available[row] = False
         self._levels[row] = -np.inf
-        self._newest_ms[row] = 0
+        self._newest_ms[row] = self._since_ms[row] = 0
         self._free.append(row)
 
     def _set_watched(self, item_id: str, row: int) -> None:
@@ -289,12 +325,13 @@ class Catalogue:
         if row == len(self._vectors):  # Doubling: a catalogue of a million grows ten times, not a million times.
             self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
             self._contexts = np.concatenate([self._contexts, np.zeros_like(self._contexts)])
-            self._borrowed = np.concatenate([self._borrowed, np.zeros_like(self._borrowed)])
+            self._lenders = np.concatenate([self._lenders, np.full_like(self._lenders, -1)])
             self._log_prices = np.concatenate([self._log_prices, np.full_like(self._log_prices, np.nan)])
             self._made_of = np.concatenate([self._made_of, np.zeros_like(self._made_of)])
             self._available = np.concatenate([self._available, np.zeros_like(self._available)])
             self._levels = np.concatenate([self._levels, np.full_like(self._levels, -np.inf)])
             self._newest_ms = np.concatenate([self._newest_ms, np.zeros_like(self._newest_ms)])
+            self._since_ms = np.concatenate([self._since_ms, np.zeros_like(self._since_ms)])
             self._tie_breaks = np.concatenate([self._tie_breaks, np.zeros_like(self._tie_breaks)])
         self._shelved.append(None)
         return row

@@ -1,7 +1,8 @@
 """Beside step 8: which items follow which in other shoppers' logs, as counted when the bundle was made.
 
-Knows nothing of users, windows or how it was counted. One sparse matrix by item (CSR), bounded neighbours per item, two
-values per pair: directed (what came after) and symmetric (what came with), both shrunk to 0 ... 1.
+Knows nothing of users, windows or how it was counted. One sparse matrix by item (CSR), bounded neighbours per item,
+three values per pair: directed (what came after) and symmetric (what came with), both shrunk to 0 ... 1; and kin: how
+far the neighbour, of which few events tell, is known by this item, its title being one of the nearest.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,8 @@ from model.packed_ids import pack, unpack
 from model.session import Floats
 
 Ints = npt.NDArray[np.int64]
-ARRAYS = ("ids", "ends", "indptr", "indices", "directed", "symmetric")
+VALUES = ("directed", "symmetric", "kin")
+ARRAYS = ("ids", "ends", "indptr", "indices", *VALUES)
 
 
 class Pairs(NamedTuple):
@@ -27,10 +29,8 @@ class Pairs(NamedTuple):
     """(P,) place in what was asked."""
     neighbours: Ints
     """(P,) item numbers."""
-    directed: Floats
-    """(P,)"""
-    symmetric: Floats
-    """(P,)"""
+    values: Floats
+    """(3, P) VALUES."""
 
 
 class Cooccurrence(NamedTuple):
@@ -43,32 +43,36 @@ class Cooccurrence(NamedTuple):
     """(I + 1,)"""
     indices: Ints
     """(P,) neighbours' numbers, ascending within an item."""
-    directed: Floats
-    """(P,)"""
-    symmetric: Floats
-    """(P,)"""
+    values: Floats
+    """(3, P) VALUES."""
 
     def pairs(self, numbers: Ints) -> Pairs:
         """All neighbours of these items, (X,); a negative number has none."""
         known = np.flatnonzero(numbers >= 0)
-        starts, ends = self.indptr[numbers[known]], self.indptr[numbers[known] + 1]
-        lengths = ends - starts
-        # 0..length of every item, laid end to end: one gather instead of a slice per line of every window.
-        firsts = np.cumsum(lengths) - lengths
-        places = np.arange(lengths.sum()) + np.repeat(starts - firsts, lengths)
-        sources = np.repeat(known, lengths)
-        return Pairs(sources, self.indices[places], self.directed[places], self.symmetric[places])
+        which, places = laid_end_to_end(self.indptr, numbers[known])
+        return Pairs(known[which], self.indices[places], self.values[:, places])
 
 
-def cooccurrence(
-    item_ids: Sequence[str], indptr: Ints, indices: Ints, directed: Floats, symmetric: Floats
-) -> Cooccurrence:
+def laid_end_to_end(indptr: Ints, rows: Ints) -> tuple[Ints, Ints]:
+    """(P,) which of `rows`, and (P,) places of all that they hold: one gather instead of a slice per row.
+
+    Args:
+        indptr: (I + 1,) of a sparse matrix.
+        rows: (X,) of it.
+    """
+    starts = indptr[rows]
+    lengths = indptr[rows + 1] - starts
+    firsts = np.cumsum(lengths) - lengths
+    return np.repeat(np.arange(len(rows)), lengths), np.arange(lengths.sum()) + np.repeat(starts - firsts, lengths)
+
+
+def cooccurrence(item_ids: Sequence[str], indptr: Ints, indices: Ints, values: Floats) -> Cooccurrence:
     """A Cooccurrence of these arrays."""
     numbers = {item_id: number for number, item_id in enumerate(item_ids)}
-    return Cooccurrence(tuple(item_ids), numbers, indptr, indices, directed, symmetric)
+    return Cooccurrence(tuple(item_ids), numbers, indptr, indices, values)
 
 
-NONE = cooccurrence((), np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.float32))
+NONE = cooccurrence((), np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros((3, 0), np.float32))
 """What a bundle without counts has."""
 
 
@@ -81,8 +85,7 @@ def save(path: Path, counted: Cooccurrence) -> None:
         ends=ends,
         indptr=counted.indptr,
         indices=counted.indices.astype(np.int32),
-        directed=counted.directed,
-        symmetric=counted.symmetric,
+        **dict(zip(VALUES, counted.values, strict=True)),
     )
 
 
@@ -97,11 +100,11 @@ def load(bundle: Bundle) -> Cooccurrence:
         return NONE
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            ids, ends, indptr, indices, directed, symmetric = (arrays[name] for name in ARRAYS)
+            ids, ends, indptr, indices, *values = (arrays[name] for name in ARRAYS)
         item_ids = unpack(ids, ends)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
-    same_length = len(indices) == len(directed) == len(symmetric) == (indptr[-1] if len(indptr) else -1)
+    same_length = {len(each) for each in (indices, *values)} == {indptr[-1] if len(indptr) else -1}
     if len(indptr) != len(item_ids) + 1 or not same_length or (len(indices) and indices.max() >= len(item_ids)):
         raise BundleError(f"{path} contradicts itself: its arrays do not fit each other")
-    return cooccurrence(item_ids, indptr, indices.astype(np.int64), directed, symmetric)
+    return cooccurrence(item_ids, indptr, indices.astype(np.int64), np.stack(values))

@@ -38,6 +38,8 @@ __all__ = [
     "Item",
     "Kind",
     "Reason",
+    "event_of",
+    "item_of",
     "parse_event",
     "parse_item",
 ]
@@ -154,10 +156,21 @@ def parse_event(
         raise EventError(Reason.TOMBSTONE, "a null value; events cannot be deleted")
     if key is None:
         raise EventError(Reason.KEY_MISSING, "the record has no key; send the user id as the key")
-    fields = unwrap(value, headers)
+    return event_of(unwrap(value, headers), key, arrived_ms)
+
+
+def event_of(fields: Fields, key: bytes | None, arrived_ms: int) -> Event:
+    """The event in an object of the contract's fields, as `parse_event` has it.
+
+    Args:
+        key: None is not compared with the user id: a line of a log has no key.
+
+    Raises:
+        EventError: it is no event.
+    """
     user_id = identifier(fields, "user_id")
-    if key != user_id.encode():
-        raise _foreign_key(key, user_id)
+    if key is not None and key != user_id.encode():
+        raise foreign_key(key, user_id)
     kind = _kind(fields)
     sent_item = fields.get("item")
     item = None if sent_item is None else _inline_item(fields, sent_item)
@@ -169,7 +182,7 @@ def parse_event(
     elif kind in WITHOUT_ITEM:
         item_id = ""
     else:
-        raise EventError(Reason.FIELD_MISSING, f"item_id is missing; {kind.value} needs it")
+        raise EventError(Reason.FIELD_MISSING, f"item_id is missing; {kind.value} needs it", "item_id")
     sent = (
         fields.get
     )  # Most events have few of these: to ask here spares a call each, a sixth of all that parsing costs.
@@ -213,8 +226,8 @@ def parse_item(
     if fields.get("item_id") is not None:
         item_id = identifier(fields, "item_id")
         if item_id != key_id:
-            raise _foreign_key(key, item_id)
-    return _item(fields, key_id)
+            raise foreign_key(key, item_id)
+    return item_of(fields, key_id)
 
 
 def _kind(fields: Fields) -> Kind:
@@ -222,20 +235,21 @@ def _kind(fields: Fields) -> Kind:
     if name is None:
         name = next((fields[other] for other in KIND_FIELDS if fields.get(other) is not None), None)
         if name is None:
-            raise EventError(Reason.FIELD_MISSING, "kind is missing")
+            raise EventError(Reason.FIELD_MISSING, "kind is missing", "kind")
     kind = KINDS.get(name) if type(name) is str else None
     if kind is None:
-        raise EventError(Reason.KIND_UNKNOWN, f"the kind is {shown(name)}; known are {', '.join(Kind)}")
+        raise EventError(Reason.KIND_UNKNOWN, f"kind is {shown(name)}; known are {', '.join(Kind)}", "kind")
     return kind
 
 
 def _text(fields: Fields, kind: Kind) -> str:
     """What the user typed: a search's query (needed) or a review's text (may be absent: many only rate)."""
     if kind is Kind.SEARCH:
-        name = "query" if fields.get("query") is not None else "search_term"  # GA4's name of it.
+        sent = fields.get
+        name = "search_term" if sent("query") is None and sent("search_term") is not None else "query"  # GA4's name.
         query = string(fields, name, MAX_EVENT_BYTES)
         if not query.strip():
-            raise EventError(Reason.FIELD_MISSING, "query is missing or blank; search needs it")
+            raise EventError(Reason.FIELD_MISSING, f"{name} is missing or blank; search needs it", name)
         return query
     return string(fields, "text", MAX_EVENT_BYTES) if kind is Kind.REVIEW else ""
 
@@ -243,14 +257,15 @@ def _text(fields: Fields, kind: Kind) -> str:
 def _interests(fields: Fields) -> tuple[str, ...]:
     value = fields.get("interests")
     if value is None:
-        raise EventError(Reason.FIELD_MISSING, "interests is missing; signup needs it")
+        raise EventError(Reason.FIELD_MISSING, "interests is missing; signup needs it", "interests")
     if type(value) is not list or not 0 < len(value) <= INTERESTS:
-        raise EventError(Reason.FIELD_INVALID, f"interests must be a list of 1 to {INTERESTS} strings")
-    for interest in value:
+        wrong = f"interests is {shown(value)}; send a list of 1 to {INTERESTS} strings"
+        raise EventError(Reason.FIELD_INVALID, wrong, "interests")
+    for place, interest in enumerate(value):
         if type(interest) is not str or not interest.strip() or len(interest) > INTEREST_CHARS:
-            raise EventError(
-                Reason.FIELD_INVALID, f"an interest is {shown(interest)}; send 1 to {INTEREST_CHARS} characters"
-            )
+            name = f"interests[{place}]"
+            wrong = f"{name} is {shown(interest)}; send 1 to {INTEREST_CHARS} characters"
+            raise EventError(Reason.FIELD_INVALID, wrong, name)
     return tuple(value)
 
 
@@ -262,30 +277,37 @@ def _quantity(fields: Fields) -> float | None:
         raise EventError(
             Reason.FIELD_INVALID,
             f"quantity is {shown(quantity)}; it must be above 0 (a return is kind return with a positive quantity)",
+            "quantity",
         )
     return number(fields, "quantity", 0, QUANTITY)
 
 
 def _inline_item(fields: Fields, sent: object) -> Item:
     if type(sent) is not dict:
-        raise EventError(Reason.FIELD_INVALID, f"item is {shown(sent)}; send an object")
-    if sent.get("item_id") is None:
-        return _item(sent, identifier(fields, "item_id"))
-    item_id = identifier(sent, "item_id")
+        raise EventError(Reason.FIELD_INVALID, f"item is {shown(sent)}; send an object", "item")
+    named = sent if sent.get("item_id") is not None else fields
+    item_id = identifier(named, "item_id")
     if fields.get("item_id") not in (None, item_id):
-        raise EventError(
-            Reason.FIELD_INVALID, f"item_id is {shown(fields['item_id'])}, but item.item_id is {shown(item_id)}"
-        )
-    return _item(sent, item_id)
+        wrong = f"item_id is {shown(fields['item_id'])}, but item.item_id is {shown(item_id)}"
+        raise EventError(Reason.FIELD_INVALID, wrong, "item_id")
+    try:
+        return item_of(sent, item_id)
+    except EventError as error:
+        raise error.inside("item") from None
 
 
-def _item(fields: Fields, item_id: str) -> Item:
+def item_of(fields: Fields, item_id: str) -> Item:
+    """The item in an object of the contract's fields.
+
+    Raises:
+        EventError: it is none.
+    """
     title = string(fields, "title", TEXT_FIELD_CHARS)
     category = string(fields, "category", TEXT_FIELD_CHARS)
     brand = string(fields, "brand", TEXT_FIELD_CHARS)
     description = string(fields, "description", MAX_EVENT_BYTES)
     if not (title.strip() or category.strip() or brand.strip() or description.strip()):
-        raise EventError(Reason.FIELD_MISSING, "the item has no title, category, brand or description")
+        raise EventError(Reason.FIELD_MISSING, "title is missing, and so are category, brand and description", "title")
     price = number(fields, "price", 0, PRICE)
     return Item(
         item_id, title, category, brand, price, description, _attributes(fields), boolean(fields, "available", True)
@@ -298,13 +320,13 @@ def _attributes(fields: Fields) -> dict[str, str | float | bool]:
     if sent is None:
         return {}
     if type(sent) is not dict or len(sent) > ATTRIBUTES:
-        raise EventError(Reason.FIELD_INVALID, f"attributes must be an object of at most {ATTRIBUTES} members")
+        wrong = f"attributes is {shown(sent)}; send an object of at most {ATTRIBUTES} members"
+        raise EventError(Reason.FIELD_INVALID, wrong, "attributes")
     taken: dict[str, str | float | bool] = {}
     for name, value in sent.items():
         if not 0 < len(name) <= ATTRIBUTE_NAME_CHARS:
-            raise EventError(
-                Reason.FIELD_INVALID, f"an attribute's name is {shown(name)}; 1 to {ATTRIBUTE_NAME_CHARS} characters"
-            )
+            wrong = f"attributes has the name {shown(name)}; 1 to {ATTRIBUTE_NAME_CHARS} characters are taken"
+            raise EventError(Reason.FIELD_INVALID, wrong, "attributes")
         if type(value) is bool or (type(value) is str and len(value) <= ATTRIBUTE_CHARS):
             taken[name] = value
         elif type(value) in (int, float) and abs(value) <= ATTRIBUTE_NUMBER:
@@ -312,8 +334,9 @@ def _attributes(fields: Fields) -> dict[str, str | float | bool]:
         elif value is not None:
             raise EventError(
                 Reason.FIELD_INVALID,
-                f"attribute {shown(name)} is {shown(value)}; send a boolean, a number up to {ATTRIBUTE_NUMBER:g} "
+                f"attributes.{name} is {shown(value)}; send a boolean, a number up to {ATTRIBUTE_NUMBER:g} "
                 f"or a string of at most {ATTRIBUTE_CHARS} characters",
+                f"attributes.{name}",
             )
     return taken
 
@@ -329,7 +352,7 @@ def _text_of_key(key: bytes) -> str:
     return text
 
 
-def _foreign_key(key: bytes, named: str) -> EventError:
+def foreign_key(key: bytes, named: str) -> EventError:
     """Why a key is not the id that the value names."""
     try:
         text = _text_of_key(key)

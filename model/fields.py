@@ -59,13 +59,13 @@ def identifier(fields: Fields, name: str) -> str:
     ):
         return value
     if value is None:
-        raise EventError(Reason.FIELD_MISSING, f"{name} is missing")
+        raise EventError(Reason.FIELD_MISSING, f"{name} is missing", name)
     if type(value) is not str:
         kind = _NAMES.get(type(value), "of another type")
-        raise EventError(Reason.FIELD_INVALID, f"{name} is {kind} ({shown(value)}); send a string")
+        raise EventError(Reason.FIELD_INVALID, f"{name} is {kind} ({shown(value)}); send a string", name)
     wrong = fault_of_id(value)
     if wrong:
-        raise EventError(Reason.ID_INVALID, f"{name} {wrong}")
+        raise EventError(Reason.ID_INVALID, f"{name} {wrong}", name)
     return value
 
 
@@ -94,9 +94,11 @@ def number(fields: Fields, name: str, low: float, high: float) -> float | None:
     if value is None:
         return None
     if type(value) is not float and type(value) is not int:
-        raise EventError(Reason.FIELD_INVALID, f"{name} is {_NAMES[type(value)]} ({shown(value)}); send a number")
+        raise EventError(Reason.FIELD_INVALID, f"{name} is {_NAMES[type(value)]} ({shown(value)}); send a number", name)
     if not low <= value <= high:
-        raise EventError(Reason.FIELD_INVALID, f"{name} is {shown(value)}; it must lie between {low:g} and {high:g}")
+        raise EventError(
+            Reason.FIELD_INVALID, f"{name} is {shown(value)}; it must lie between {low:g} and {high:g}", name
+        )
     return float(value)
 
 
@@ -106,9 +108,9 @@ def whole_number(fields: Fields, name: str, low: int, high: int) -> int | None:
     if value is None:
         return None
     if type(value) is not int:
-        raise EventError(Reason.FIELD_INVALID, f"{name} is {shown(value)}; send a whole number")
+        raise EventError(Reason.FIELD_INVALID, f"{name} is {shown(value)}; send a whole number", name)
     if not low <= value <= high:
-        raise EventError(Reason.FIELD_INVALID, f"{name} is {value}; it must lie between {low} and {high}")
+        raise EventError(Reason.FIELD_INVALID, f"{name} is {value}; it must lie between {low} and {high}", name)
     return value
 
 
@@ -118,9 +120,9 @@ def string(fields: Fields, name: str, longest: int) -> str:
     if value is None:
         return ""
     if type(value) is not str:
-        raise EventError(Reason.FIELD_INVALID, f"{name} is {_NAMES[type(value)]} ({shown(value)}); send a string")
+        raise EventError(Reason.FIELD_INVALID, f"{name} is {_NAMES[type(value)]} ({shown(value)}); send a string", name)
     if len(value) > longest:
-        raise EventError(Reason.FIELD_INVALID, f"{name} has {len(value)} characters; at most {longest} are taken")
+        raise EventError(Reason.FIELD_INVALID, f"{name} has {len(value)} characters; at most {longest} are taken", name)
     return value
 
 
@@ -130,7 +132,7 @@ def boolean(fields: Fields, name: str, default: bool) -> bool:
     if value is None:
         return default
     if type(value) is not bool:
-        raise EventError(Reason.FIELD_INVALID, f"{name} is {shown(value)}; send true or false")
+        raise EventError(Reason.FIELD_INVALID, f"{name} is {shown(value)}; send true or false", name)
     return value
 
 
@@ -146,16 +148,18 @@ def moment(fields: Fields, name: str, arrived_ms: int) -> int:
     elif type(value) is str:
         at_ms = _rfc3339_ms(name, value)
     elif value is None:
-        raise EventError(Reason.FIELD_MISSING, f"{name} is missing")
+        raise EventError(Reason.FIELD_MISSING, f"{name} is missing", name)
     else:
         raise EventError(
-            Reason.TIME_INVALID, f"{name} is {shown(value)}; send epoch milliseconds as a whole number, or RFC 3339"
+            Reason.TIME_INVALID,
+            f"{name} is {shown(value)}; send epoch milliseconds as a whole number, or RFC 3339",
+            name,
         )
     if at_ms < EARLIEST_MS:
         hint = "; it looks like seconds: send milliseconds" if value == at_ms and at_ms * 1000 >= EARLIEST_MS else ""
-        raise EventError(Reason.TIME_PAST, f"{name} is {shown(value)}, before the year 1995{hint}")
+        raise EventError(Reason.TIME_PAST, f"{name} is {shown(value)}, before the year 1995{hint}", name)
     if at_ms > LATEST_MS or 0 < arrived_ms < at_ms - CLOCK_AHEAD_MS:
-        raise EventError(Reason.TIME_AHEAD, _ahead(name, value, at_ms, arrived_ms))
+        raise EventError(Reason.TIME_AHEAD, _ahead(name, value, at_ms, arrived_ms), name)
     return at_ms
 
 
@@ -174,7 +178,7 @@ def _rfc3339_ms(name: str, value: str) -> int:
     if match is None:
         hint = "" if not value.strip().lstrip("-").isdecimal() else "; send epoch milliseconds as a number"
         raise EventError(
-            Reason.TIME_INVALID, f"{name} is {shown(value)}, not an RFC 3339 time with Z or an offset{hint}"
+            Reason.TIME_INVALID, f"{name} is {shown(value)}, not an RFC 3339 time with Z or an offset{hint}", name
         )
     year, month, day, hour, minute, second = map(int, match.group(1, 2, 3, 4, 5, 6))
     fraction, sign, off_hours, off_minutes = match.group(7, 8, 9, 10)
@@ -182,11 +186,11 @@ def _rfc3339_ms(name: str, value: str) -> int:
     offset_ms = 0
     if sign:
         if int(off_hours) > 23 or int(off_minutes) > 59:
-            raise EventError(Reason.TIME_INVALID, f"{name} is {shown(value)}: no such offset")
+            raise EventError(Reason.TIME_INVALID, f"{name} is {shown(value)}: no such offset", name)
         offset_ms = (int(off_hours) * 60 + int(off_minutes)) * (60_000 if sign == "+" else -60_000)
     try:
         local = datetime(year, month, day, hour, minute, 59 if leap else second)
     except ValueError as error:
-        raise EventError(Reason.TIME_INVALID, f"{name} is {shown(value)}: {error}") from None
+        raise EventError(Reason.TIME_INVALID, f"{name} is {shown(value)}: {error}", name) from None
     at_ms = (local - _EPOCH) // _MILLISECOND - offset_ms + (1000 if leap else 0)
     return at_ms + (int(fraction[:3].ljust(3, "0")) if fraction else 0)

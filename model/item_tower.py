@@ -31,8 +31,9 @@ class ItemVectors(NamedTuple):
     """(T, D) unit length: what interests are compared with."""
     contexts: Floats
     """(T, D) what a window's line adds to its user's interest; its length is part of it."""
-    borrowed: npt.NDArray[np.bool_]
-    """(T,) whether training has not seen the item."""
+    lenders: npt.NDArray[np.int64]
+    """(T, LENDERS) numbers of the items that it borrows from: their places in the tower's `item_ids`. -1: training has
+    seen the item and it borrows nothing, or there are not so many."""
 
 
 class Learned(NamedTuple):
@@ -54,6 +55,8 @@ class ItemTower(Protocol):
     """D."""
     text_dim: int
     """E."""
+    item_ids: Sequence[str]
+    """(I,) items that training has seen."""
 
     def __call__(self, item_ids: Sequence[str], texts: Floats) -> ItemVectors:
         """Vectors of these items.
@@ -84,10 +87,11 @@ class AsTheyAre:
 
     def __init__(self, dim: int) -> None:
         self.dim = self.text_dim = dim
+        self.item_ids: Sequence[str] = ()
 
     def __call__(self, item_ids: Sequence[str], texts: Floats) -> ItemVectors:
         """See `ItemTower`."""
-        return ItemVectors(texts, texts, np.zeros(len(texts), np.bool_))
+        return ItemVectors(texts, texts, np.full((len(texts), LENDERS), -1))
 
 
 class Trained:
@@ -95,6 +99,7 @@ class Trained:
 
     def __init__(self, session: Session, learned: Learned) -> None:
         self.dim, self.text_dim = learned.own.shape[1], learned.texts.shape[1]
+        self.item_ids: Sequence[str] = learned.item_ids
         self._session = session
         self._numbers = {item_id: number for number, item_id in enumerate(learned.item_ids)}
         self._texts = learned.texts.astype(np.float32).T.copy()
@@ -104,18 +109,25 @@ class Trained:
         """See `ItemTower`."""
         numbers = np.array([self._numbers.get(item_id, -1) for item_id in item_ids], np.int64)
         candidates, contexts = np.empty((2, len(texts), self.dim), np.float32)
+        lenders = np.full((len(texts), LENDERS), -1)
         for start in range(0, len(texts), ROWS):
             rows = slice(start, min(start + ROWS, len(texts)))
             told = np.zeros((ROWS, self.text_dim), np.float32)
             told[: rows.stop - start] = texts[rows]
-            own, context = self._of(numbers[rows], told)
+            own, context, lenders[rows] = self._of(numbers[rows], told)
             feeds: dict[str, Array] = {"texts": told, "own": own, "context": context}
             found = self._session.run(["candidates", "contexts"], feeds)
             candidates[rows], contexts[rows] = (part[: rows.stop - start] for part in found)
-        return ItemVectors(candidates, contexts, numbers < 0)
+        return ItemVectors(candidates, contexts, lenders)
 
-    def _of(self, numbers: npt.NDArray[np.int64], texts: Floats) -> tuple[Floats, Floats]:
-        """(ROWS, D) learned or borrowed vectors in both roles."""
+    def _of(self, numbers: npt.NDArray[np.int64], texts: Floats) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
+        """(ROWS, D) learned or borrowed vectors in both roles, and (X, LENDERS) of whom those X numbers borrow.
+
+        Args:
+            numbers: (X,) items' numbers, -1 for one that training has not seen.
+            texts: (ROWS, E), the first X of which are theirs.
+        """
+        told = np.full((len(numbers), LENDERS), -1)
         own, context = np.zeros((2, ROWS, self.dim), np.float32)
         seen = np.flatnonzero(numbers >= 0)
         own[seen], context[seen] = self._own[numbers[seen]], self._context[numbers[seen]]
@@ -124,7 +136,8 @@ class Trained:
             lenders = nearest(texts @ self._texts, min(LENDERS, len(self._own)))
             own[new] = self._own[lenders[new]].mean(1)
             context[new] = self._context[lenders[new]].mean(1)
-        return own, context
+            told[new, : lenders.shape[1]] = lenders[new]
+        return own, context, told
 
 
 def nearest(cosines: Floats, k: int) -> npt.NDArray[np.int64]:

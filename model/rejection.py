@@ -40,6 +40,8 @@ class Reason(StrEnum):
     """A field has the wrong type or is out of range."""
     ID_INVALID = "id_invalid"
     """An id is empty, longer than ID_BYTES, or has control characters or outer blanks."""
+    SCHEMA = "schema"
+    """Framed by a schema registry, and not to be read: no --registry, no such schema, or other bytes than it says."""
     KIND_UNKNOWN = "kind_unknown"
     """Neither one of our kinds nor a known alias."""
     TIME_INVALID = "time_invalid"
@@ -60,13 +62,20 @@ class EventError(ValueError):
     Attributes:
         reason: One of the finite list.
         detail: One sentence for the producer, at most DETAIL_BYTES of UTF-8.
+        field: The field at fault, as the detail calls it; "" where it is no single one.
     """
 
-    def __init__(self, reason: Reason, detail: str) -> None:
-        self.reason = reason
+    def __init__(self, reason: Reason, detail: str, field: str = "") -> None:
+        self.reason, self.field = reason, field
         self.detail = detail.encode("utf-8", "backslashreplace")[:DETAIL_BYTES].decode("utf-8", "ignore")
         super().__init__(f"{reason.value}: {self.detail}")
 
-    def __reduce__(self) -> tuple[type["EventError"], tuple[Reason, str]]:
-        """Pickled by its two parts: ValueError's own way would call us with one argument."""
-        return EventError, (self.reason, self.detail)
+    def __reduce__(self) -> tuple[type["EventError"], tuple[Reason, str, str]]:
+        """Pickled by its parts: ValueError's own way would call us with one argument."""
+        return EventError, (self.reason, self.detail, self.field)
+
+    def inside(self, name: str) -> "EventError":
+        """The same of a field that stands in the object `name`."""
+        field = f"{name}.{self.field}" if self.field else name
+        detail = f"{name}.{self.detail}" if self.field else self.detail
+        return EventError(self.reason, detail, field)

@@ -9,12 +9,13 @@ import numpy as np
 
 from model.bundle import SCORER, Bundle
 from model.catalogue import Rows
+from model.cooccurrence import VALUES
 from model.session import Array, Floats, Tower
 
-FEATURES = ("directed", "symmetric", "popularity", "events", "gap_h", "borrowed", "apart")
-"""What the graph is told of a candidate beside its vector. popularity: 0 to 1; events: how many the user has had;
-gap_h: hours from the user's newest line to the request; borrowed: 1 where training has not seen the item; apart: of
-`model.prices`."""
+FEATURES = (*VALUES, "popularity", "events", "gap_h", "borrowed", "apart", "fresh")
+"""What the graph is told of a candidate beside its vector. VALUES: of `model.cooccurrence`; popularity: 0 to 1; events:
+how many the user has had; gap_h: hours from the user's newest line to the request; borrowed: 1 where training has not
+seen the item; apart: of `model.prices`; fresh: of `model.freshness`."""
 
 
 class Scorer:

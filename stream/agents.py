@@ -28,7 +28,7 @@ from stream.intake import Intake
 from stream.lane import Batch, Lane, portions
 from stream.logs import hashed
 from stream.messages import Record, Trigger, interest, recommendation, version_of
-from stream.metrics import ITEM, UNKNOWN, Metrics
+from stream.metrics import ITEM, PASSED_OVER, UNKNOWN, Metrics
 from stream.murmur2 import partition_of
 from stream.outbox import Aborted, Fenced, Outbox
 from stream.recommender import Advice, Recommender
@@ -265,7 +265,8 @@ class Behaviour(Turns):
         metrics, now_ms = self._metrics, time.time() * 1000
         for kind, count in Counter(line.kind for line in taken.accepted).items():
             metrics.events.labels(kind.value, "accepted").inc(count)
-        metrics.reject(self.lane.name, UNKNOWN, map(_reason, taken.rejected))
+        metrics.reject(self.lane.name, UNKNOWN, taken.refused)
+        metrics.events.labels(UNKNOWN, PASSED_OVER).inc(taken.passed_over)
         for kind, count in Counter(taken.repeated).items():
             metrics.events.labels(kind.value, "repeated").inc(count)
         for stage, count in Counter(advice.stage for advice in lists).items():

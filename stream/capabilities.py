@@ -20,7 +20,7 @@ PROBE_TIMEOUT_S = 10
 
 def topics_of(settings: Settings, space: str, admin: AdminClient) -> dict[str, topics.FoundTopic]:
     """The topics as they are, all of them there, co-partitioned and cleaned up as they must be."""
-    wanted = topics.shapes(space, events=settings.events, items=settings.items)
+    wanted = topics.shapes(space, events=tuple(settings.formats), items=settings.items)
     found, brokers = topics.look(admin, [shape.name for shape in wanted])
     fatal = [d for d in topics.compare(wanted, found, brokers) if d.what in ("missing", "partitions", "cleanup.policy")]
     if fatal:

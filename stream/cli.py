@@ -10,30 +10,30 @@ import traceback
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import click
 
 from stream.cli_doctor import doctor
 from stream.cli_model import export, model
 from stream.cli_offline import evaluate, read_told
+from stream.cli_producer import contract, validate
 from stream.cli_train import train, tune
 from stream.errors import Exit, Unreachable, WrongUsage, exit_code, one_line
 from stream.options import (
-    LOG_FORMATS,
+    LOG_FILE,
     SettingsCommand,
+    any_format_option,
     between,
+    format_option,
     kafka_options,
     settings_of,
     time_options,
     topic_options,
 )
 
-if TYPE_CHECKING:
-    from model.training.logs.forms import Format
-
 WIDTH = 110
-DEMO_MODEL = "The worker's model.  [default: the one trained on this shop, where `make install` has put it together]"
+DEMO_MODEL = "The worker's model.  [env: FIRSTCLICK_BUNDLE]  [default: the one trained on this shop, else zero-shot]"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH})
@@ -43,36 +43,56 @@ DEMO_MODEL = "The worker's model.  [default: the one trained on this shop, where
 def firstclick(ctx: click.Context, debug: bool) -> None:
     """Recommendations from the first click: behaviour events in, refreshed lists and interest vectors out, over Kafka.
 
+    \b
+    See it:    firstclick demo
+    Run it:    firstclick topics --apply, then firstclick worker; firstclick replay feeds it from a file
+    Train it:  firstclick log, train, evaluate on your shop's own events
+
+    A bundle is a model's folder; a log is a shop's events and products, as files or in topics.
+
     Every command ends with 0: done, 1: bad input found, 2: wrong usage, 3: cannot reach or not allowed, 70: a bug,
     130: interrupted.
     """
     ctx.ensure_object(dict)["debug"] = debug
 
 
-@firstclick.command(short_help="Run the embedded broker.")
-@click.option("--port", default=9092, show_default=True, type=click.IntRange(0, 65535), help="0 picks a free one.")
+@firstclick.command(short_help="Run a small Kafka-compatible broker, to try things.")
+@click.option(
+    "--port",
+    default=9092,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Where it listens. 0 picks a free one.",
+)
 def broker(port: int) -> int:
-    """Run the embedded broker in the foreground: in memory, for this machine, at least once. Ctrl-C ends it."""
+    """Run the embedded Kafka-compatible broker in the foreground, to try things without Apache Kafka.
+
+    It keeps all in memory and listens on 127.0.0.1 alone; exactly once is impossible on it. Ctrl-C ends it for good.
+    """
     from stream.demo.broker import serve
 
     serve(port)
     return Exit.DONE
 
 
-@firstclick.command(short_help="Check or create all topics.")
+@firstclick.command(short_help="Check or create the topics that workers need.")
 @kafka_options
 @click.option("--apply", "change", is_flag=True, help="Create what is missing and set what differs. Else only tell.")
 @click.option(
     "--events", default="clicks,browses,reviews,events", show_default=True, help="Topics of behaviour events."
 )
 @click.option("--items", default="items", show_default=True, help="Topic of product upserts.")
-@click.option("--partitions", type=click.IntRange(1, 10_000), help="Of each topic. Default: as those there, else 4.")
+@click.option("--partitions", type=click.IntRange(1, 10_000), help="Of each topic.  [default: as those there, else 4]")
 @click.option(
     "--replication", type=click.IntRange(1, 10), default=3, show_default=True, help="Copies, if so many brokers."
 )
-@click.option("--retention-days", type=click.FloatRange(min=0.01), help="Of the events. Default: the broker's own.")
+@click.option("--retention-days", type=click.FloatRange(min=0.01), help="Of the events.  [default: the broker's own]")
 @click.option(
-    "--bundle", type=click.Path(path_type=Path), envvar="FIRSTCLICK_BUNDLE", help="Names the catalogue topic."
+    "--bundle",
+    type=click.Path(path_type=Path),
+    envvar="FIRSTCLICK_BUNDLE",
+    help="The workers' model: the catalogue topic's name comes of its encoder.  [env: FIRSTCLICK_BUNDLE]  "
+    "[default: the ready zero-shot bundle]",
 )
 def topics(
     bootstrap: str,
@@ -85,7 +105,7 @@ def topics(
     retention_days: float | None,
     bundle: Path,
 ) -> int:
-    """Check all topics: existence, partitions, copies, clean-up. Changes nothing without --apply.
+    """Check the topics that workers need: existence, partitions, copies, clean-up. Changes nothing without --apply.
 
     Ends with 0 where all is right, 1 where something differs.
     """
@@ -96,7 +116,7 @@ def topics(
     from stream import topics as shapes
 
     space = Bundle.load(bundle or DEFAULT_BUNDLE).space
-    names = tuple(name.strip() for name in events.split(",") if name.strip())
+    names = tuple(name.partition(":")[0].strip() for name in events.split(",") if name.strip())  # Less its format.
     kept_ms = None if retention_days is None else round(retention_days * shapes.DAY_MS)
     wanted = shapes.shapes(space, events=names, items=items, partitions=partitions or 0, retention_ms=kept_ms)
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, **kafka})
@@ -120,16 +140,21 @@ def topics(
     return Exit.DONE
 
 
-@firstclick.command(short_help="Feed a log to a topic.")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
+@firstclick.command(short_help="Feed a file of events or products to a topic.")
+@click.argument("file", type=LOG_FILE)
 @kafka_options
 @click.option("--to", "topic", required=True, metavar="TOPIC", help="events, items, or any topic.")
-@click.option("--format", "form", type=click.Choice(LOG_FORMATS), default="firstclick", show_default=True)
+@any_format_option
 @click.option(
-    "--subject", type=click.Choice(["events", "items"]), help="What the lines are.  [default: items for --to items]"
+    "--subject",
+    type=click.Choice(["events", "items"]),
+    help="What the lines are.  [default: items for --to items, else events]",
 )
 @click.option(
-    "--speed", default="max", show_default=True, help="Times real time by the events' own times; 1: real time."
+    "--speed",
+    default="max",
+    show_default=True,
+    help="1: as fast as the events' own times say; 10: ten times that; max: as fast as Kafka takes them.",
 )
 @click.option(
     "--name",
@@ -143,7 +168,7 @@ def replay(
     bootstrap: str,
     kafka: dict[str, Any],
     topic: str,
-    form: "Format",
+    form: str,
     subject: Literal["events", "items"] | None,
     speed: str,
     name: str | None,
@@ -151,10 +176,12 @@ def replay(
     state: Path | None,
     check: bool,
 ) -> int:
-    """Feed a log, one file of any form and perhaps gzipped, to a topic, with key and headers.
+    """Feed a log, one file of any format (- for standard input; perhaps packed), to a topic, with key and headers.
 
-    The last line on stdout is one JSON object: delivered, refused (with reasons), failed, next_line. Ends with 1 where
-    a line was refused, 3 where the broker did not take one. Sending a line twice changes nothing: event ids stay.
+    Other formats than firstclick are translated: one line may be several events. With --subject items the products are
+    sent that events bring along. The last line on stdout is one JSON object: delivered, refused (with reasons), passed
+    over, failed, next_line. Ends with 1 where something was refused, 3 where the broker did not take one. Sending a
+    line twice changes nothing: event ids stay.
     """
     from stream import replay as replaying
 
@@ -194,23 +221,24 @@ def _speed(speed: str) -> float | None:
     return times
 
 
-@firstclick.command(short_help="Take a topic between two times as a log.")
+@firstclick.command(short_help="Write a topic, between two times, as a log to stdout.")
 @kafka_options
 @click.option("--topic", required=True, help="events, items, or any topic.")
 @time_options
-@click.option("--subject", type=click.Choice(["events", "items"]), help="[default: items for --topic items]")
+@click.option(
+    "--subject",
+    type=click.Choice(["events", "items"]),
+    help="What the records are.  [default: items for --topic items, else events]",
+)
 def dump(
     bootstrap: str,
     kafka: dict[str, Any],
     topic: str,
     from_ms: int,
-    to_ms: int,
+    to_ms: int | None,
     subject: Literal["events", "items"] | None,
 ) -> int:
-    """Write a topic's committed records between two times to stdout, a line each: a log of the form `firstclick`.
-
-    Times are Kafka's own, written 2026-11-25, 2026-11-25T09:30:00Z, or in milliseconds since 1970.
-    """
+    """Write a topic's committed records between two times to stdout, a line each: a log of the format `firstclick`."""
     from stream.dump import records
 
     owner = "item_id" if (subject or topic) == "items" else "user_id"
@@ -223,17 +251,17 @@ def dump(
     return Exit.DONE
 
 
-@firstclick.command(short_help="Tell what a log is worth.")
+@firstclick.command(short_help="Tell what is in a log and what is wrong with it, before training.")
 @click.argument("logs", nargs=-1, type=click.Path(path_type=Path), metavar="[FILES]...")
 @click.option("--items", multiple=True, type=click.Path(path_type=Path), help="Files of items; may be repeated.")
-@click.option("--format", "log_format", type=click.Choice(LOG_FORMATS), default="firstclick", show_default=True)
+@format_option()
 @topic_options
 @click.option("--json", "as_line", is_flag=True, help="One JSON line instead of a table.")
 def log(as_line: bool, **given: Any) -> int:
     """Check a log before training: what is in it, rejections, duplicates, ties in time, titles, leaks of its split.
 
-    FILES are files or folders of one form; in a folder a form finds its files, those of items too. Or --topic reads
-    topics, between two times of Kafka's own; a bad record is told as topic[partition]:offset.
+    FILES are files or folders of one --format; in a folder it finds its files by their names, those of items too. Or
+    --topic reads topics, between --from and --to; a bad record is told as topic[partition]:offset.
     """
     from rich.console import Console
 
@@ -257,7 +285,10 @@ def log(as_line: bool, **given: Any) -> int:
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="Of the embedded broker.  [default: a free one]")
 @click.option("--bundle", type=click.Path(path_type=Path), envvar="FIRSTCLICK_BUNDLE", help=DEMO_MODEL)
 def demo(seconds: float | None, plain: bool, rate: float, port: int, bundle: Path | None) -> int:
-    """A real shop and its shoppers on the embedded broker: watch lists change with every event."""
+    """Watch lists change with every event: a real grocery and its shoppers, on a broker and a worker of their own.
+
+    Needs no Kafka, and leaves nothing behind.
+    """
     from stream.demo.bundle import ready
     from stream.demo.run import run
 
@@ -265,12 +296,12 @@ def demo(seconds: float | None, plain: bool, rate: float, port: int, bundle: Pat
     return run(chosen, seconds=seconds, plain=plain or not sys.stdout.isatty(), rate=rate, port=port)
 
 
-@firstclick.command(cls=SettingsCommand)
+@firstclick.command(cls=SettingsCommand, short_help="Run one worker: events in, lists and vectors out.")
 def worker(toml: Path | None, **given: Any) -> int:
     """Run one worker: events in, lists and vectors out. SIGTERM and Ctrl-C end it in good order.
 
-    Each option is also the environment's FIRSTCLICK_NAME and the TOML file's name; the command line counts first, then
-    the environment, the file, and the default.
+    Each option, say --wait-ms, is also FIRSTCLICK_WAIT_MS in the environment and wait_ms in the --config file; the
+    command line counts first, then the environment, the file, and the default.
     """
     settings = settings_of(toml, given)
     from stream.app import run
@@ -279,6 +310,8 @@ def worker(toml: Path | None, **given: Any) -> int:
 
 
 firstclick.add_command(doctor)
+firstclick.add_command(validate)
+firstclick.add_command(contract)
 firstclick.add_command(model)
 firstclick.add_command(evaluate)
 firstclick.add_command(train)

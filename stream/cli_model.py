@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from stream.errors import Exit
-from stream.options import ModelName, log_format_option
+from stream.options import ModelName, format_option
 
 if TYPE_CHECKING:
     from model.training.logs.forms import Format
@@ -17,23 +17,31 @@ if TYPE_CHECKING:
 BUNDLE = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-@click.group()
+@click.group(short_help="Make a bundle without training, take one apart, put it together.")
 def model() -> None:
-    """Make model bundles."""
+    """Make bundles, the folders that a worker loads as its model; `firstclick train` makes trained ones."""
 
 
-@model.command("init")
+@model.command("init", short_help="Make a zero-shot bundle of a pretrained encoder.")
 @click.option("--encoder", required=True, help="A folder, an installed package, or a name of the Hugging Face hub.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the bundle.  [default: where the worker looks]")
 @click.option("--tokenizer", help="A tokenizer.json or a folder with one, where the encoder brings none.")
-@click.option("--pooling", type=click.Choice(["mean", "cls"]), help="[default: as the encoder says, or mean]")
+@click.option(
+    "--pooling",
+    type=click.Choice(["mean", "cls"]),
+    help="How a text's vector comes of its tokens'.  [default: as the encoder says, or mean]",
+)
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16", "int8"]),
     help="fp32, fp16: fused, for a GPU. int8: for CPUs.  [default: as the encoder is]",
 )
-@click.option("--log", type=click.Path(exists=True, path_type=Path), help="Count here what goes together.")
-@log_format_option
+@click.option(
+    "--log",
+    type=click.Path(exists=True, path_type=Path),
+    help="File or folder of events: what is bought together there is counted into the bundle.",
+)
+@format_option("--log-format")
 @click.option("--name", default="zero-shot", show_default=True, type=ModelName(), help="Begins the model's name.")
 @click.option("--licence", default="", help="Of the encoder, where its package does not say.")
 def model_init(
@@ -58,7 +66,7 @@ def model_init(
     return Exit.DONE
 
 
-@model.command("take")
+@model.command("take", short_help="Write a bundle without its encoder to a folder.")
 @click.argument("bundle", type=BUNDLE)
 @click.argument("towers", type=click.Path(path_type=Path))
 @click.option("--small", is_flag=True, help="Round and zip the tables: a third of the size, and another model.")
@@ -71,12 +79,16 @@ def model_take(bundle: Path, towers: Path, small: bool) -> int:
     return Exit.DONE
 
 
-@model.command("graft")
+@model.command("graft", short_help="Put what `take` wrote on its encoder again.")
 @click.argument("towers", type=BUNDLE)
-@click.option("--bundle", type=BUNDLE, help="Whose encoder.  [default: the ready zero-shot bundle]")
+@click.option(
+    "--bundle",
+    type=BUNDLE,
+    help="Whose encoder: the very one that TOWERS were trained on.  [default: the ready zero-shot bundle]",
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the bundle.")
 def model_graft(towers: Path, bundle: Path | None, out: Path) -> int:
-    """Put TOWERS that `take` has written on an encoder again: the very one that they have learned from."""
+    """Put TOWERS, a folder that `take` wrote, on their encoder again; towers of another are refused."""
     from model.bundle import DEFAULT_BUNDLE, Bundle
     from model.training import grafting
 
@@ -85,7 +97,7 @@ def model_graft(towers: Path, bundle: Path | None, out: Path) -> int:
     return Exit.DONE
 
 
-@click.command(short_help="A bundle in another precision.")
+@click.command(short_help="Write a bundle in another precision, for a GPU or for CPUs.")
 @click.argument("bundle", type=BUNDLE)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the new bundle.")
 @click.option(
@@ -94,7 +106,11 @@ def model_graft(towers: Path, bundle: Path | None, out: Path) -> int:
     type=click.Choice(["fp32", "fp16", "int8"]),
     help="fp32, fp16: fused, for a GPU. int8: per channel and token, for CPUs.",
 )
-@click.option("--texts", type=click.File(encoding="utf-8"), help="Real texts to compare on, one a line.")
+@click.option(
+    "--texts",
+    type=click.File(encoding="utf-8"),
+    help="File of real texts to compare on, one a line, 100 or more.  [default: built-in ones]",
+)
 def export(bundle: Path, out: Path, precision: Literal["fp32", "fp16", "int8"], texts: Any) -> int:
     """Write BUNDLE, whose encoder is fp32, in another precision; refuse one whose vectors drift.
 

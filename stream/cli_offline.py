@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from stream.errors import Exit, WrongUsage
-from stream.options import LOG_FORMATS, between, now_ms, topic_options
+from stream.options import between, format_option, split_option, topic_options
 
 if TYPE_CHECKING:
     from model.training.logs.columns import Log
@@ -20,36 +20,58 @@ if TYPE_CHECKING:
 FOLDER = click.Path(path_type=Path)
 
 
-@click.command(short_help="Judge bundles, and what a shop would use instead.")
+@click.command(short_help="Judge bundles beside what a shop would use instead.")
 @click.argument("bundles", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="[BUNDLE]…")
-@click.option("--log", "logs", multiple=True, type=FOLDER, help="Events; may be repeated.")
-@click.option("--items", multiple=True, type=FOLDER, help="Files of items, where the log brings none.")
-@click.option("--format", "log_format", type=click.Choice(LOG_FORMATS), default="firstclick", show_default=True)
+@click.option("--log", "logs", multiple=True, type=FOLDER, help="File or folder of events; may be repeated.")
+@click.option("--items", multiple=True, type=FOLDER, help="File of products, where --log brings none; may be repeated.")
+@format_option()
 @topic_options
+@split_option
 @click.option(
-    "--split", "how", type=click.Choice(["leave-one-out", "time"]), default="leave-one-out", show_default=True
+    "--on",
+    type=click.Choice(["valid", "test"]),
+    default="test",
+    show_default=True,
+    help="Which targets are asked for. Compare on valid while you choose, on test once.",
 )
-@click.option("--on", type=click.Choice(["valid", "test"]), default="test", show_default=True, help="Choose on valid.")
-@click.option("--baselines", default="all", show_default=True, help="all, none, or names with commas.")
-@click.option("--beside", type=FOLDER, help="--out of an earlier run: its baselines are taken from there.")
+@click.option(
+    "--baselines",
+    default="all",
+    show_default=True,
+    help="Simpler methods to beat: all, none, or names with commas (a wrong one is answered with the list).",
+)
+@click.option(
+    "--beside", type=FOLDER, help="--out of an earlier run on the same requests: its baselines are not judged again."
+)
 @click.option("--out", type=FOLDER, help="Writes the tables, JSON, ranks and plots there.")
-@click.option("--clock", is_flag=True, help="Also in time order, with counts as they stood then.")
-@click.option("--hide", default=0.0, type=click.FloatRange(0, 0.9), help="Hide this share of the items from training.")
+@click.option("--clock", is_flag=True, help="Also ask in time order, with popularity as it stood at each request.")
+@click.option(
+    "--hide",
+    default=0.0,
+    type=click.FloatRange(0, 0.9),
+    help="Hide this share of the items from training, to judge on new ones.",
+)
 @click.option("--hide-seed", default=0, show_default=True, help="Which items are hidden.")
 @click.option(
-    "--shuffle-ties", is_flag=True, help="Shuffle each user's same-day events before anything learns of them."
+    "--shuffle-ties",
+    is_flag=True,
+    help="Shuffle each user's same-day events first: their order may give the answer away.",
 )
-@click.option("--refit", is_flag=True, help="Baselines and shelves count validation events, too, before the test.")
-@click.option("--users", default=0, type=click.IntRange(0), help="A random sample of so many.  [default: all]")
-@click.option("--seconds", default=330.0, show_default=True, help="Longest that one network of the baselines trains.")
+@click.option(
+    "--refit",
+    is_flag=True,
+    help="Before the test, baselines learn from and shelves count validation events, too, as `train` does by default.",
+)
+@click.option("--users", default=0, type=click.IntRange(0), help="Judge on a random sample of so many.  [default: all]")
+@click.option("--seconds", default=330.0, show_default=True, help="Longest that one neural baseline trains.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N; int8 stays on the CPU.")
 @click.option("--threads", default=2, show_default=True, type=click.IntRange(1), help="Cores.")
-@click.option("--seed", default=0, show_default=True, help="Of the networks and of the ties.")
+@click.option("--seed", default=0, show_default=True, help="Of the neural baselines, and of --shuffle-ties.")
 def evaluate(bundles: tuple[Path, ...], beside: Path | None, out: Path | None, clock: bool, **given: Any) -> int:
-    """Judge BUNDLEs with the serving code beside tuned baselines: full ranking, the same requests for all.
+    """Judge BUNDLEs by the code that serves them, beside tuned baselines: all rank all items for the same requests.
 
-    Bundles of one name are seeds of one recipe. Where --hide or --shuffle-ties is given, the bundles should have been
-    trained so, too: `firstclick train` takes the same options.
+    The first BUNDLE is compared with all others. Bundles of one name are seeds of one recipe, one row. Where --hide or
+    --shuffle-ties is given, the bundles should have been trained so, too: `firstclick train` takes the same options.
     """
     from rich.console import Console
 
@@ -88,11 +110,14 @@ def _setup(bundles: tuple[Path, ...], clock: bool, given: dict[str, Any]) -> tup
     from model.training.hidden import hide_items, not_hidden, with_valid
     from stream.evaluating import serving
 
-    log, split = read_log_and_split(given)
+    log, split, told = read_log_and_split(given)
     hidden = None
     if given["hide"]:
         split, hidden = hide_items(log, split, given["hide"], given["hide_seed"])
     loaded = [Bundle.load(path) for path in bundles]
+    twice = {each.model for each in loaded if sum(other.model == each.model for other in loaded) > 1}
+    if twice:
+        raise WrongUsage(f"{min(twice)} is given twice", "one bundle is one seed: name each once")
     window = {(bundle.lines, bundle.age_ms) for bundle in loaded} or {(32, 3650 * 86_400_000)}
     if len(window) > 1:
         raise WrongUsage("the bundles' windows are of different lengths", "judge them one by one")
@@ -125,9 +150,11 @@ def _setup(bundles: tuple[Path, ...], clock: bool, given: dict[str, Any]) -> tup
         threads=given["threads"],
         seed=given["seed"],
         about={
-            **log_told(given),
+            **told,
             "bundles": [bundle.model for bundle in loaded],
-            **{name: given[name] for name in ("how", "hide", "hide_seed", "shuffle_ties", "refit", "seed")},
+            "space": loaded[0].space if loaded else None,  # Of the texts' vectors that baselines read.
+            "split": given["how"],
+            **{name: given[name] for name in ("hide", "hide_seed", "shuffle_ties", "refit", "seed")},
         },
         say=lambda text: click.echo(text, err=True),
     )
@@ -181,23 +208,17 @@ def _read_topics(given: dict[str, Any], files: str, own_items: bool) -> "Log":
     client = {"bootstrap.servers": given["bootstrap"], **given["kafka"]}
     times = between(given["from_ms"], given["to_ms"])
     with bar("reading", "records") as progress:
-        topics = Topics(client, given["topics"], "" if given["items"] else given["items_topic"], *times, now_ms())
+        topics = Topics(client, given["topics"], "" if given["items"] else given["items_topic"], *times)
         return topics.log(progress, given["items"], given["log_format"])
 
 
-def log_told(given: dict[str, Any]) -> dict[str, Any]:
-    """What a manifest or a report says of which log it was."""
-    if given["topics"]:
-        return {"log": list(given["topics"]), "from_ms": given["from_ms"], "to_ms": given["to_ms"]}
-    return {"log": [path.name for path in given["logs"]], "format": given["log_format"]}
-
-
-def read_log_and_split(given: dict[str, Any]) -> "tuple[Log, Split]":
-    """The log, its ties shuffled where that is asked for, and its split."""
+def read_log_and_split(given: dict[str, Any]) -> "tuple[Log, Split, dict[str, Any]]":
+    """The log, its ties shuffled where that is asked for; its split; and what a manifest says of which log it was."""
     from model.training.examples import shuffled_ties
     from model.training.splits import by_time, leave_one_out
 
     log = read_told(given)
+    told = _log_told(given, log)
     if given["shuffle_ties"]:
         if given["how"] == "time":
             raise WrongUsage("--shuffle-ties with --split time", "only leave one out has targets that stay last")
@@ -205,4 +226,14 @@ def read_log_and_split(given: dict[str, Any]) -> "tuple[Log, Split]":
     split = leave_one_out(log) if given["how"] == "leave-one-out" else by_time(log)
     if not len(split.test) or not len(split.valid):
         raise WrongUsage(f"--split {given['how']} leaves nothing to ask for", "give a longer log")
-    return log, split
+    return log, split, told
+
+
+def _log_told(given: dict[str, Any], log: "Log") -> dict[str, Any]:
+    """Names may change, and what lies under them: the checksum tells one log from another."""
+    from model.training.logs.checksum import checksum
+
+    told = {"events": len(log), "items": len(log.items), "checksum": checksum(log)}
+    if given["topics"]:
+        return {"log": list(given["topics"]), "from_ms": given["from_ms"], "to_ms": given["to_ms"], **told}
+    return {"log": [path.name for path in given["logs"]], "format": given["log_format"], **told}

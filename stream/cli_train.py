@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from stream.cli_offline import FOLDER, log_told, read_log_and_split
+from stream.cli_offline import FOLDER, read_log_and_split
 from stream.errors import Exit, WrongUsage
-from stream.options import LOG_FORMATS, ModelName, topic_options
+from stream.options import ModelName, format_option, split_option, topic_options
 
 SETTINGS = ("dim", "epochs", "batch", "learning_rate", "dropout", "text_scale", "negatives", "cut", "patience")
 """Names that --set takes; see `model.training.fit.FitSettings`."""
@@ -22,14 +22,18 @@ Command = Callable[..., int]
 def log_options(command: Command) -> Command:
     """What to learn from, the same in all commands that learn."""
     options: list[Callable[[Command], Command]] = [
-        click.option("--log", "logs", multiple=True, type=FOLDER, help="Events; may be repeated."),
-        click.option("--items", multiple=True, type=FOLDER, help="Files of items, where the log brings none."),
-        click.option("--format", "log_format", type=click.Choice(LOG_FORMATS), default="firstclick", show_default=True),
-        topic_options,
+        click.option("--log", "logs", multiple=True, type=FOLDER, help="File or folder of events; may be repeated."),
         click.option(
-            "--split", "how", type=click.Choice(["leave-one-out", "time"]), default="leave-one-out", show_default=True
+            "--items", multiple=True, type=FOLDER, help="File of products, where --log brings none; may be repeated."
         ),
-        click.option("--shuffle-ties", is_flag=True, help="Shuffle each user's same-day events before learning."),
+        format_option(),
+        topic_options,
+        split_option,
+        click.option(
+            "--shuffle-ties",
+            is_flag=True,
+            help="Shuffle each user's same-day events first: their order may give the answer away.",
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -47,33 +51,67 @@ def computing_options(command: Command) -> Command:
     return command
 
 
-@click.command(short_help="Learn from a log, and make a bundle of it.")
+@click.command(short_help="Learn from a log, and make a bundle of what was learned.")
 @log_options
 @click.option("--out", type=FOLDER, required=True, help="Folder of the bundle. It appears whole or not at all.")
 @click.option("--bundle", type=FOLDER, help="Whose encoder and windows.  [default: the ready zero-shot bundle]")
-@click.option("--encoder", type=FOLDER, help="A folder with safetensors: this encoder, tuned on the log, instead.")
+@click.option(
+    "--encoder",
+    type=FOLDER,
+    help="Tune this text encoder on the log first, instead of taking the one of --bundle: a folder with safetensors.",
+)
 @click.option(
     "--adapt",
     type=click.Choice(["lora", "adalora", "full", "frozen"]),
     default="lora",
     show_default=True,
-    help="How --encoder is tuned.",
+    help="How --encoder is tuned. frozen: not at all.",
 )
-@click.option("--pairs", default=15_000, show_default=True, type=click.IntRange(1), help="That --encoder learns from.")
+@click.option(
+    "--pairs",
+    default=15_000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Pairs of texts that --encoder learns from.",
+)
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16", "int8"]),
     default="int8",
     show_default=True,
-    help="Of --encoder in the bundle.",
+    help="Of --encoder in the bundle. fp32, fp16: for a GPU. int8: for CPUs.",
 )
 @click.option("--data", help="What the log is, for the manifest: its source, version and licence.")
 @click.option("--name", default="trained", show_default=True, type=ModelName(), help="Begins the model's name.")
-@click.option("--refit/--no-refit", default=True, show_default=True, help="Learn again, with validation's rows.")
-@click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help=f"Of {', '.join(SETTINGS)}.")
-@click.option("--checkpoints", type=FOLDER, help="Kept after each epoch, and resumed from.  [default: none]")
-@click.option("--tensorboard", type=FOLDER, help="Losses, validation and the items' vectors.  [default: none]")
-@click.option("--hide", default=0.0, type=click.FloatRange(0, 0.9), help="Hide this share of the items.")
+@click.option(
+    "--refit/--no-refit",
+    default=True,
+    show_default=True,
+    help="At last learn again with validation's events among the rows.",
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help=f"Change a setting of the training: {', '.join(SETTINGS)}. May be repeated.",
+)
+@click.option(
+    "--checkpoints",
+    type=FOLDER,
+    help="Folder kept after each epoch; the same command resumes from it.  [default: none]",
+)
+@click.option(
+    "--tensorboard",
+    type=FOLDER,
+    help="Folder for TensorBoard: losses, validation, the items' vectors.  [default: none]",
+)
+@click.option(
+    "--hide",
+    default=0.0,
+    type=click.FloatRange(0, 0.9),
+    help="Hide this share of the items from training; for `evaluate --hide`.",
+)
 @click.option("--hide-seed", default=0, show_default=True, help="Which items are hidden.")
 @click.option("--no-bar", is_flag=True, help="No progress bar.")
 @computing_options
@@ -93,7 +131,7 @@ def train(out: Path, bundle: Path | None, **given: Any) -> int:
     from model.training.watching import towers_watched
 
     given["device"] = together.join(given["device"], given["threads"])
-    log, split = read_log_and_split(given)
+    log, split, about = read_log_and_split(given)
     hidden = None
     if given["hide"]:
         split, hidden = hide_items(log, split, given["hide"], given["hide_seed"])
@@ -103,7 +141,6 @@ def train(out: Path, bundle: Path | None, **given: Any) -> int:
         name=given["name"],
         threads=given["threads"],
     )
-    about = {**log_told(given), "events": len(log)}
     about |= {"data": given["data"]} if given["data"] else {}
     about |= {"split": given["how"], "hide": given["hide"], "shuffle_ties": given["shuffle_ties"]}
     try:
@@ -144,8 +181,8 @@ def _adapted(log: Any, split: Any, base: Any, out: Path, given: dict[str, Any]) 
     from model.training.fit import has_bf16
     from model.training.watching import watched
 
-    course = Course(log, split, base)
-    learning, _ = course.learning(split.train)
+    course = Course(log, split, base, device=given["device"], threads=given["threads"])
+    learning, _ = course.learning(split.train, stars=False)  # Pairs are of texts; what lines weigh is not asked.
     pairs = pairs_of(log, np.flatnonzero(split.train), learning, given["pairs"], given["seed"], course.queries.texts)
     bf16 = has_bf16(given["device"])
     settings = TuningSettings(given["adapt"], seed=given["seed"], device=given["device"], bf16=bf16)
@@ -168,10 +205,16 @@ def _changed(settings: Any, changes: tuple[str, ...]) -> Any:
     return replace(settings, **told)
 
 
-@click.command(short_help="Search the settings that suit a log.")
+@click.command(short_help="Search the settings of training that suit a log.")
 @log_options
 @click.option("--bundle", type=FOLDER, help="Whose encoder and windows.  [default: the ready zero-shot bundle]")
-@click.option("--trials", default=20, show_default=True, type=click.IntRange(1), help="In all.")
+@click.option(
+    "--trials",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Trials in all, those that --storage remembers among them.",
+)
 @click.option("--storage", type=click.Path(dir_okay=False, path_type=Path), help="A file that remembers the trials.")
 @computing_options
 def tune(bundle: Path | None, trials: int, storage: Path | None, **given: Any) -> int:
@@ -191,7 +234,7 @@ def tune(bundle: Path | None, trials: int, storage: Path | None, **given: Any) -
     from model.training.tune import search
 
     together.join(given["device"], given["threads"])
-    log, split = read_log_and_split(given)
+    log, split, _ = read_log_and_split(given)
     base = Bundle.load(bundle or DEFAULT_BUNDLE)
     course = Course(log, split, base, device=given["device"], threads=given["threads"])
     learning, known = course.learning(course.rows)

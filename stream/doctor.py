@@ -147,7 +147,7 @@ def broker(settings: Settings) -> tuple[AdminClient | None, Finding]:
 
 
 def _topics(settings: Settings, bundle: Bundle | None, admin: AdminClient) -> Finding:
-    wanted = topics.shapes(bundle.space if bundle else "", events=settings.events, items=settings.items)
+    wanted = topics.shapes(bundle.space if bundle else "", events=tuple(settings.formats), items=settings.items)
     if bundle is None:
         wanted = tuple(shape for shape in wanted if shape.name != topics.catalogue_topic(""))
     try:
@@ -179,7 +179,7 @@ def clock(settings: Settings, admin: Any, now_s: float) -> Finding:
     """This machine's clock beside the newest records of the event topics."""
     try:
         there = admin.list_topics(timeout=topics.ASK_S).topics
-        places = [(name, each) for name in settings.events if name in there for each in there[name].partitions]
+        places = [(name, each) for name in settings.formats if name in there for each in there[name].partitions]
         asked = {TopicPartition(*place): OffsetSpec.max_timestamp() for place in places}  # type: ignore[no-untyped-call]
         answers = admin.list_offsets(asked, request_timeout=topics.ASK_S) if asked else {}
         newest_ms, newest = max(

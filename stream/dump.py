@@ -13,7 +13,9 @@ from model.envelope import Headers
 from stream.past import Past
 
 
-def records(client: Mapping[str, Any], topic: str, from_ms: int, to_ms: int, owner: str = "user_id") -> Iterator[bytes]:
+def records(
+    client: Mapping[str, Any], topic: str, from_ms: int, to_ms: int | None, owner: str = "user_id"
+) -> Iterator[bytes]:
     """The committed records of a topic between two times as lines without their ends; see `past.Past`.
 
     Args:

@@ -13,6 +13,7 @@ from model.bundle import Bundle
 from model.catalogue import Catalogue, Shelved
 from model.encoder import Encoder, offline_device
 from model.event import Kind
+from model.freshness import earliest
 from model.item_tower import item_tower
 from model.popularity import add_counts
 from model.session import Floats
@@ -31,7 +32,9 @@ Rows = npt.NDArray[np.int64]
 class Counted:
     """A catalogue of a log's items whose counts grow with the log's events."""
 
-    def __init__(self, bundle: Bundle, log: Log, vectors: Floats, rows: Rows, threads: int = 2) -> None:
+    def __init__(
+        self, bundle: Bundle, log: Log, vectors: Floats, rows: Rows, threads: int = 2, *, dated: bool = True
+    ) -> None:
         """Nothing is counted yet.
 
         Args:
@@ -40,7 +43,9 @@ class Counted:
             vectors: (I, E) of the items' texts.
             rows: of the log, ascending: the events to count, in time order.
             threads: cores of a search.
+            dated: whether it tells when an item was touched first, which only those may know who have a clock.
         """
+        self._dated = dated
         self.catalogue = Catalogue(item_tower(bundle, threads), bundle.half_life_ms, len(log.items.ids) + 1, threads)
         self._log, self._rows, self._next = log, rows, 0
         told = [log.items.item(number) for number in range(len(log.items.ids))]
@@ -65,7 +70,8 @@ class Counted:
             line, item = self._log.line(row), changed.get(number, self._items[number])
             kind = Kind.DISLIKE if refuses(line) else line.kind
             counts = add_counts(item.counts, {kind.value: (1.0, line.at_ms)}, self.catalogue.half_life_ms)
-            changed[number] = item._replace(counts=counts)
+            since_ms = earliest(item.since_ms, [line.at_ms]) if self._dated else 0
+            changed[number] = item._replace(counts=counts, since_ms=since_ms)
         self._next = end
         for number, item in changed.items():
             self._items[number] = item
@@ -102,7 +108,7 @@ class Serving:
             threads: cores.
         """
         self.name = bundle.manifest.name
-        still = Counted(bundle, log, vectors, learned, threads)
+        still = Counted(bundle, log, vectors, learned, threads, dated=False)
         still.count()
         self._now = Counted(bundle, log, vectors, live, threads)
 

@@ -1,28 +1,60 @@
-"""Before the line: a line of a log file of any form becomes a Kafka record's key, value, headers and time.
+"""Before the line: a line of a log of any format becomes Kafka records: their key, value, headers and time.
 
-Knows nothing of Kafka, and does not judge events: whatever can be addressed is sent as it is, and the worker rejects
-what is wrong with it. Only a line that has no key, or is none of its form, is refused here.
+Knows nothing of Kafka. A line of `firstclick` is sent byte for byte, unjudged: whatever can be addressed is sent as it
+is, and the worker rejects what is wrong with it. Other formats are translated into the contract, a record for each
+event of a line; what is wrong with one is told here, by the format's own names of the fields.
 
-Forms are read as training reads them, by `model/training/logs`; a line of `firstclick` is sent byte for byte.
+`model/formats` reads lines that stand alone; `model/training/logs` reads the forms of published data sets.
 """
 
+import re
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
 
 import orjson
 
+from model.event import Event
+from model.fields import Fields
+from model.foreign import NoBehaviour, Source
+from model.formats import CONTRACT, NAMES, adapter, columns
+from model.reading import parts, row
+from model.rejection import EventError
 from model.training.logs import common, firstclick, forms
 from model.training.logs.files import LINE_BYTES, File, Told
-from model.training.logs.forms import Format
 
 Subject = Literal["events", "items"]
 OWNERS: dict[Subject, str] = {"events": "user_id", "items": "item_id"}
 """Whose id is the key."""
 
+STDIN = Path("-")
+
+Row = bytes | Fields | EventError | Told
+"""A line as it stands, by its columns or why it has none, or what a form of training makes of it."""
+
+_PLACE = re.compile(r"\[\d+\]")
+
 
 class LineError(ValueError):
-    """This line cannot be sent; the text is the reason, short enough to be counted by."""
+    """This line, or this part of it, cannot be sent.
+
+    Args:
+        reason: short enough to be counted by.
+        detail: the whole sentence; "" where the reason is it.
+        field: at fault, by the format's own name; "" where it is no single one.
+    """
+
+    def __init__(self, reason: str, detail: str = "", field: str = "") -> None:
+        super().__init__(f"{reason}: {_PLACE.sub('[]', field)}" if field else reason)
+        self.reason, self.detail, self.field = reason, detail or reason, field
+
+    @classmethod
+    def of(cls, error: EventError) -> "LineError":
+        """A rejection."""
+        return cls(error.reason.value, error.detail, error.field)
 
 
 class Record(NamedTuple):
@@ -32,49 +64,136 @@ class Record(NamedTuple):
     value: bytes | None
     headers: list[tuple[str, bytes]]
     at_ms: int | None
+    event: Event | None = None
+    """What the value says, where that has been looked at."""
 
 
-def lines(file: File, log_format: Format, subject: Subject) -> Iterator[tuple[int, bytes | Told]]:
-    """(number, line) of all lines; of a form with a head, columns or names of its own, what the form makes of each.
+Found = Record | LineError | NoBehaviour
+"""What a line holds: a record to send, what cannot be sent, or nothing of the contract's kinds."""
+
+
+class _Stdin(File):
+    def _opened(self) -> BufferedReader:
+        return cast("BufferedReader", sys.stdin.buffer)
+
+    @property
+    def read_bytes(self) -> int:
+        return 0
+
+
+def log_file(path: Path) -> File:
+    """The file; `-` is what comes in."""
+    return _Stdin(path) if path == STDIN else File(path)
+
+
+def lines(file: File, form: str, subject: Subject) -> Iterator[tuple[int, Row]]:
+    """(number from 1, line) of all lines.
 
     Raises:
         LogError: the file cannot be read, or breaks off.
     """
-    if log_format in ("firstclick", "common"):  # Read by the line: what is sent is the line, or refused for its reason.
-        return file.lines()
-    shape = forms.form(log_format)
+    if form in NAMES:
+        heads = columns(form)
+        return _table(file, heads) if heads else file.lines()
+    shape = forms.form(form)
     return ((told.number, told) for told in (shape.events(file) if subject == "events" else shape.items(file)))
 
 
-def record(line: bytes | Told, number: int, *, form: Format, subject: Subject, name: str) -> Record:
-    """What to send for one line.
+def _table(file: File, heads: tuple[str, ...]) -> Iterator[tuple[int, Row]]:
+    """Lines of CSV: by the names in the head if there is one, else in the format's own order; or the same as JSON."""
+    for number, line in file.lines():
+        if line[:1] == b"{":
+            yield number, line
+        elif number == 1 and heads[0].encode() in line:
+            heads = tuple(name.strip(' "') for name in line.decode("utf-8", "replace").split(","))
+        else:
+            try:
+                yield number, row(line, heads)
+            except EventError as error:
+                yield number, error
+
+
+def records(line: Row, number: int, *, form: str, subject: Subject, name: str) -> Iterator[Found]:
+    """What to send for one line: a record for each of its events or items, or why there is none.
 
     Args:
         line: as `lines` has it.
         name: names the log in the deterministic event ids and in the `source` header.
-
-    Raises:
-        LineError: it cannot be sent.
     """
     headers = [("content-type", b"application/json"), ("source", f"{name}:{number}".encode(errors="replace"))]
-    if isinstance(line, Told):
-        return _translated(line, headers, f"{name}-{number}", form, subject)
+    line_id = f"{name}-{number}"
+    try:
+        if isinstance(line, Told):
+            yield _translated(line, headers, line_id, form, subject)
+            return
+        fields = _fields(line)
+        if form == CONTRACT:
+            yield _own(fields, cast("bytes", line), headers, subject)
+        elif form == "common" and subject == "items":
+            yield Record(_key(fields, "item_id"), orjson.dumps(common.item(fields)), headers, None)
+        else:
+            yield from (_events if subject == "events" else _items)(fields, headers, form, line_id)
+    except (LineError, NoBehaviour) as nothing:
+        yield nothing
+    except EventError as error:
+        yield LineError.of(error)
+
+
+def _fields(line: bytes | Fields | EventError) -> Fields:
+    if isinstance(line, EventError):
+        raise line
+    if isinstance(line, dict):
+        return line
     if len(line) >= LINE_BYTES:
         raise LineError(f"longer than {LINE_BYTES} bytes")
     try:
-        row = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        raise LineError("not JSON") from None
-    if not isinstance(row, dict):
+        fields = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise LineError("not JSON", f"not JSON: {error}") from None
+    if type(fields) is not dict:
         raise LineError("not a JSON object")
-    if form == "common":
-        return _common_event(row, headers, f"{name}-{number}") if subject == "events" else _common_item(row, headers)
-    if firstclick.is_record(row):
-        return _whole(row, headers)
-    body = firstclick.body(row)
-    if body is not row:  # A structured CloudEvent says so itself.
+    return fields
+
+
+def _events(fields: Fields, headers: list[tuple[str, bytes]], form: str, line_id: str) -> Iterator[Found]:
+    for part in parts(adapter(form), fields, line_id):
+        try:
+            if isinstance(part, EventError):
+                raise part
+            event = part.event()
+        except EventError as error:
+            yield LineError.of(error)
+        else:
+            yield Record(event.user_id.encode(), orjson.dumps(part.fields), headers, event.at_ms, event)
+
+
+def _items(fields: Fields, headers: list[tuple[str, bytes]], form: str, line_id: str) -> Iterator[Found]:
+    """The product that a line is, where its format has such lines; else those that its events bring along."""
+    shape = adapter(form)
+    product = getattr(shape, "item", lambda record: None)(Source(fields))
+    if product is not None:
+        yield Record(product.product().item_id.encode(), orjson.dumps(product.fields), headers, None)
+        return
+    for part in parts(shape, fields, line_id):
+        try:
+            if isinstance(part, EventError):
+                raise part
+            event = part.event()
+        except EventError as error:
+            yield LineError.of(error)
+        else:
+            if event.item is not None:
+                value = {"item_id": event.item_id, **part.fields["item"]}
+                yield Record(event.item_id.encode(), orjson.dumps(value), headers, None)
+
+
+def _own(fields: Fields, line: bytes, headers: list[tuple[str, bytes]], subject: Subject) -> Record:
+    if firstclick.is_record(fields):
+        return _whole(fields, headers)
+    body = firstclick.body(fields)
+    if body is not fields:  # A structured CloudEvent says so itself.
         headers[0] = ("content-type", b"application/cloudevents+json")
-    return Record(_key(body, OWNERS[subject]), line, headers, _at_ms(body.get("at", row.get("time"))))
+    return Record(_key(body, OWNERS[subject]), line, headers, _at_ms(body.get("at", fields.get("time"))))
 
 
 def _whole(row: dict[str, Any], headers: list[tuple[str, bytes]]) -> Record:
@@ -87,32 +206,18 @@ def _whole(row: dict[str, Any], headers: list[tuple[str, bytes]]) -> Record:
     return Record(_key(row, "key"), None if value is None else orjson.dumps(value), headers, own)
 
 
-def _translated(
-    told: Told, headers: list[tuple[str, bytes]], event_id: str, log_format: str, subject: Subject
-) -> Record:
+def _translated(told: Told, headers: list[tuple[str, bytes]], event_id: str, form: str, subject: Subject) -> Record:
     try:
         row = orjson.loads(told.value or b"")
     except orjson.JSONDecodeError:
         row = None
     if not isinstance(row, dict):  # A form hands on what it cannot read.
-        raise LineError(f"not of the form {log_format}")
+        raise LineError(f"not of the form {form}")
     if not told.key:
         raise LineError(f"no {OWNERS[subject]}")
     del row["event_id"]  # It names the file, where --name may name another; and an item has none.
     sent = common.item(row) if subject == "items" else _without_null({"event_id": event_id, **row})
     return Record(told.key, orjson.dumps(sent), headers, _at_ms(row.get("at")))
-
-
-def _common_event(row: dict[str, Any], headers: list[tuple[str, bytes]], event_id: str) -> Record:
-    event = {"event_id": event_id, **common.event(row)}
-    at_ms = event["at"]
-    if type(at_ms) is not int:
-        raise LineError("timestamp is not a number of seconds")
-    return Record(_key(row, "user_id"), orjson.dumps(_without_null(event)), headers, at_ms)
-
-
-def _common_item(row: dict[str, Any], headers: list[tuple[str, bytes]]) -> Record:
-    return Record(_key(row, "item_id"), orjson.dumps(common.item(row)), headers, None)
 
 
 def _without_null(row: dict[str, Any]) -> dict[str, Any]:

@@ -161,6 +161,7 @@ def catalogue_record(shelf: Shelf) -> bytes:
             "counts": item.counts,
             "text_hash": shelf.text_hash,
             "offsets": shelf.offsets,
+            **({"since_ms": item.since_ms} if item.since_ms else {}),
         }
     )
 
@@ -182,6 +183,7 @@ def read_catalogue_record(value: bytes) -> Shelf:
         record["available"],
         vector,
         {kind: (count, at_ms) for kind, (count, at_ms) in record["counts"].items()},
+        record.get("since_ms", 0),  # A record of before 0.2 has none.
     )
     return Shelf(item, record["text_hash"], record["offsets"])
 

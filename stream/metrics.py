@@ -39,6 +39,8 @@ ITEM, UNKNOWN = "item", "unknown"
 KINDS = (*(kind.value for kind in Kind), ITEM, UNKNOWN)
 """What may stand as a record's kind: an event's, an item's upsert, or unknown where it could not be read."""
 FATES = ("accepted", "repeated", "rejected")
+PASSED_OVER = "passed_over"
+"""The fate of a record of another format than ours that tells of no behaviour."""
 STAGES = ("fallback", "cold", "warm")
 CHANGES = ("assigned", "revoked", "lost")
 
@@ -75,10 +77,12 @@ class Metrics:
     def _line(self) -> None:
         of: Any = {"registry": self.registry}
         self.events = Counter(
-            "firstclick_events", "Events and items by kind and fate: accepted, repeated or rejected.",
-            ["kind", "fate"], **of,
-        )  # fmt: skip
-        self.rejections = Counter("firstclick_rejections", "Rejected records by reason.", ["lane", "reason"], **of)
+            "firstclick_events",
+            "Events and items by kind and fate: accepted, repeated, rejected, passed_over (of a format, no behaviour).",
+            ["kind", "fate"],
+            **of,
+        )
+        self.rejections = Counter("firstclick_rejections", "What was rejected, by reason.", ["lane", "reason"], **of)
         self.foreign = Counter(
             "firstclick_foreign_partition_users",
             "New users whose events do not arrive in the partition of murmur2(user id): their producer hashes another "
@@ -142,8 +146,8 @@ class Metrics:
 
     def _begin(self) -> None:
         for labels in product(KINDS, FATES):
-            if labels != (UNKNOWN, "accepted"):
-                self.events.labels(*labels)
+            self.events.labels(*labels)
+        self.events.labels(UNKNOWN, PASSED_OVER)
         for pair in product(LANES, Reason):
             self.rejections.labels(*pair)
         for metric, values in (
@@ -158,7 +162,7 @@ class Metrics:
                 metric.labels(value)
 
     def reject(self, lane: str, kind: str, reasons: Iterable[str]) -> None:
-        """Counts rejected records, one reason each."""
+        """Counts what was rejected, one reason each; a `Counter` of reasons counts as often as it says."""
         for reason, count in Tally(reasons).items():
             self.events.labels(kind, "rejected").inc(count)
             self.rejections.labels(lane, reason).inc(count)

@@ -5,11 +5,11 @@ is right, wherever a value comes from.
 """
 
 import enum
-import time
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from urllib.parse import urlsplit
 
 import click
 
@@ -61,6 +61,10 @@ class ModelName(click.ParamType):
         return str(value)
 
 
+LAST_MS = 253_402_300_799_999
+"""The end of the year 9999, and of the dates that can be written."""
+
+
 class Moment(click.ParamType):
     """A time, as milliseconds since 1970: such a number, or a date or time of ISO 8601, in UTC unless it says other."""
 
@@ -73,21 +77,28 @@ class Moment(click.ParamType):
         if isinstance(value, int):
             return value
         if value.isascii() and value.isdecimal() and len(value) > 8:  # 20261125 is a date.
-            return int(value)
-        try:
-            read = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value} is no time; write 2026-11-25, 2026-11-25T09:30:00Z, or milliseconds", param, ctx)
-        return round((read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp() * 1000)
+            at_ms = int(value)
+        else:
+            try:
+                read = datetime.fromisoformat(value)
+            except ValueError:
+                self.fail(f"{value} is no time; write 2026-11-25, 2026-11-25T09:30:00Z, or milliseconds", param, ctx)
+            since = (read if read.tzinfo else read.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
+            at_ms = round(since.total_seconds() * 1000)
+        if at_ms < 0:  # Kafka reads these as places: -1 is a topic's end, -2 its beginning.
+            self.fail(f"{value} is before 1970, where Kafka's times begin; write 1970-01-01 or later", param, ctx)
+        if at_ms > LAST_MS:
+            self.fail(f"{value} is after the year 9999; write milliseconds since 1970, not a finer unit", param, ctx)
+        return at_ms
 
 
-def between(from_ms: int, to_ms: int) -> tuple[int, int]:
-    """The two times of `time_options`.
+def between(from_ms: int, to_ms: int | None) -> tuple[int, int | None]:
+    """The two times of `time_options`; without the second a topic is read to its end, whatever its producers' clocks.
 
     Raises:
         WrongUsage: the one is not before the other.
     """
-    if from_ms >= to_ms:
+    if to_ms is not None and from_ms >= to_ms:
         given = f"--from {_written(from_ms)} is not before --to {_written(to_ms)}"
         raise WrongUsage(given, "give an earlier --from or a later --to")
     return from_ms, to_ms
@@ -96,10 +107,7 @@ def between(from_ms: int, to_ms: int) -> tuple[int, int]:
 def _written(at_ms: int) -> str:
     from datetime import UTC, datetime
 
-    try:
-        return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat().replace("+00:00", "Z")
-    except (ValueError, OverflowError, OSError):  # Later than the year 9999.
-        return str(at_ms)
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat().replace("+00:00", "Z")
 
 
 class SettingsCommand(click.Command):
@@ -144,6 +152,9 @@ def settings_of(toml: Path | None, given: Mapping[str, Any]) -> "Settings":
     told = {name: value for name, value in given.items() if value is not None}
     if "kafka" in told:
         told["kafka"] = told_properties(told["kafka"], typed=True)
+    if urlsplit(str(told.get("registry", ""))).password:
+        remedy = "set FIRSTCLICK_REGISTRY, or registry in the file of --config"
+        raise WrongUsage("--registry holds a secret, and every user of this machine can read it here", remedy)
     return Settings.load(toml, **told)
 
 
@@ -200,26 +211,33 @@ def kafka_options(command: Any) -> Any:
     return click.option("--bootstrap", cls=Bootstrap)(kafka(command))
 
 
-def now_ms() -> int:
-    """The time that a --to means which is not given."""
-    return time.time_ns() // 1_000_000
-
-
 def time_options(command: Any) -> Any:
     """Decorates a command that reads a topic with `--from` and `--to`; see `between`."""
     first = click.option(
-        "--from", "from_ms", type=Moment(), default="2000-01-01", show_default=True, help="First record time."
+        "--from",
+        "from_ms",
+        type=Moment(),
+        default="1970-01-01",
+        show_default=True,
+        help="Records of this Kafka time and later: 2026-11-25, 2026-11-25T09:30:00Z, or ms since 1970.",
     )
     last = click.option(
-        "--to", "to_ms", type=Moment(), default=now_ms, help="First record time that is not wanted.  [default: now]"
+        "--to", "to_ms", type=Moment(), help="Records before this Kafka time.  [default: all that is there]"
     )
     return first(last(command))
 
 
 def topic_options(command: Any) -> Any:
     """Decorates a command that reads a log with what it needs to read topics instead of files."""
-    topic = click.option("--topic", "topics", multiple=True, help="Read this topic, not files; may be repeated.")
-    items = click.option("--items-topic", default="items", show_default=True, help="Its products' topic; '' for none.")
+    topic = click.option(
+        "--topic", "topics", multiple=True, help="Read this topic of events instead of files; may be repeated."
+    )
+    items = click.option(
+        "--items-topic",
+        default="items",
+        show_default=True,
+        help="With --topic: the topic of its products, read whole; '' for none.",
+    )
     return topic(items(time_options(kafka_options(command))))
 
 
@@ -227,7 +245,30 @@ LOG_FORMATS = ("firstclick", "common", "amazon2018", "amazon2023", "recbole", "m
 """As in `model.training.logs.forms`, which a test compares: to import it would slow down every `--help`."""
 
 
-def log_format_option(command: Any) -> Any:
-    """Decorates a command with `--log-format`."""
+def format_option(option: str = "--format", name: str = "log_format") -> Callable[[Any], Any]:
+    """A decorator that gives a command `--format`, by this name."""
+    told = "Form of the files. firstclick: JSON lines, as the topics carry them. common: flat JSON lines of user_id, "
+    told += "item_id, type, timestamp. The others are of public data sets."
     choice = click.Choice(LOG_FORMATS)
-    return click.option("--log-format", type=choice, default="firstclick", show_default=True)(command)
+    return click.option(option, name, type=choice, default="firstclick", show_default=True, help=told)
+
+
+def split_option(command: Any) -> Any:
+    """Decorates a command with `--split`."""
+    told = "What is kept from training to choose (valid) and to judge (test): the last two products of each user, "
+    told += "or the file's own parts where it has some; or the last two tenths of the events."
+    choice = click.Choice(["leave-one-out", "time"])
+    return click.option("--split", "how", type=choice, default="leave-one-out", show_default=True, help=told)(command)
+
+
+LOG_FILE = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True, path_type=Path)
+"""A log; - is standard input."""
+
+
+def any_format_option(command: Any) -> Any:
+    """Decorates a command that reads events or products of any format with `--format`."""
+    from model.formats import NAMES
+
+    choice = click.Choice(list(dict.fromkeys(("firstclick", *NAMES, *LOG_FORMATS))))
+    told = "What wrote the lines: firstclick is the contract of the topics; the others are translated."
+    return click.option("--format", "form", type=choice, default="firstclick", show_default=True, help=told)(command)

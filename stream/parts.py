@@ -16,6 +16,7 @@ from model.bundle import Bundle
 from model.catalogue import Catalogue, Shelved
 from model.encoder import Encoder
 from model.item_tower import item_tower
+from model.reading import reader
 from model.window import EMPTY
 from stream import topics
 from stream.agents import Behaviour, Shelving, Turns
@@ -30,6 +31,7 @@ from stream.metrics import Metrics
 from stream.outbox import Deliveries, Outbox, Transactions
 from stream.pulse import Pulse
 from stream.recommender import Recommender
+from stream.registry import Registry
 from stream.settings import Settings
 from stream.shelf import Shelves
 from stream.windows import DAY_MS, Windows
@@ -121,7 +123,9 @@ class Cluster(NamedTuple):
         admin = AdminClient({**settings.client, "log_level": 2})
         found = topics_of(settings, space, admin)
         rejected_bytes = int(found[topics.REJECTED].config.get("max.message.bytes", KAFKA_RECORD_BYTES))
-        return cls(settings, admin, found[settings.events[0]].partitions, rejected_bytes, *guarantee_of(settings))
+        return cls(
+            settings, admin, found[next(iter(settings.formats))].partitions, rejected_bytes, *guarantee_of(settings)
+        )
 
     @property
     def exact(self) -> bool:
@@ -140,7 +144,7 @@ class Cluster(NamedTuple):
         """
         if not self.exact:
             return {}
-        return ends(self.admin, [(name, number) for name in self.settings.events for number in wanted])
+        return ends(self.admin, [(name, number) for name in self.settings.formats for number in wanted])
 
     def outbox(self, intake: Intake, lane: Lane) -> Outbox:
         """A lane's."""
@@ -184,19 +188,20 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
     bundle = Bundle.load(settings.bundle)
     cluster = Cluster.ask(settings, bundle.space)
     metrics = Metrics()
-    events = Lane("behaviour", settings.events)
+    events = Lane("behaviour", tuple(settings.formats))
     shelf = Lane("shelf", (settings.items, topics.COUNTS))
     intake = Intake(settings, protocol_of(settings, cluster.admin), (events, shelf))
 
     encoder = Encoder(bundle, settings.device, settings.threads, settings.padded_tokens)
     catalogue = Catalogue(item_tower(bundle, settings.threads), bundle.half_life_ms, threads=settings.threads)
     recommender = _recommender(settings, bundle, catalogue, encoder, metrics)
+    registry = Registry(settings.registry)
     topic, followed = topics.catalogue_topic(bundle.space), Followed(catalogue, metrics)
     follower = Follower(
         {**settings.client, **CLIENT}, cluster.admin, topic, cluster.partitions, cluster.exact, followed.apply
     )
 
-    windows = _windows(cluster, bundle, events)
+    windows = _windows(cluster, bundle, events, registry)
     behaviour = Behaviour(
         events,
         intake,
@@ -209,7 +214,8 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
         cluster.partitions,
         settings,
     )
-    shelves = Shelves(cluster.reader(topic, shelf), encoder, topic, bundle.half_life_ms, cluster.rejected_bytes)
+    read = cluster.reader(topic, shelf)
+    shelves = Shelves(read, encoder, topic, bundle.half_life_ms, cluster.rejected_bytes, registry.opened)
     shelving = Shelving(shelf, intake, cluster.outbox(intake, shelf), metrics, shelves)
     _tell_metrics(metrics, encoder, shelves, windows, follower, intake)
     where = {"device": settings.device, "provider": encoder.provider, "guarantee": cluster.guarantee}
@@ -271,7 +277,7 @@ def _recommender(
     )
 
 
-def _windows(cluster: Cluster, bundle: Bundle, lane: Lane) -> Windows:
+def _windows(cluster: Cluster, bundle: Bundle, lane: Lane, registry: Registry) -> Windows:
     """Of the bundle's length, kept as long as the operator has set."""
     return Windows(
         cluster.reader(topics.WINDOWS, lane),
@@ -280,4 +286,6 @@ def _windows(cluster: Cluster, bundle: Bundle, lane: Lane) -> Windows:
         bundle.age_ms,
         cluster.settings.forget_days * DAY_MS,
         cluster.rejected_bytes,
+        {topic: reader(form) for topic, form in cluster.settings.formats.items()},
+        registry.opened,
     )

@@ -6,15 +6,17 @@ Knows nothing of what the records say.
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from confluent_kafka import KafkaException, Message, TopicPartition
+from confluent_kafka import Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from stream.errors import Unreachable
-from stream.follower import ASK_S, Place, ToEnd, ends, messages, offsets, reader
+from stream.follower import Place, ToEnd, ends, messages, offsets, reader
+from stream.topics import partitions
 
 LATE_MS = 3_600_000
 """A record is found although it stands behind ones that are so much newer: producers' clocks differ, and they send
 again. More: so much more is read in vain. Where the broker stamps (LogAppendTime) none is late."""
+NEVER_MS = 1 << 62
+"""No record is of such a time; a broker that all the same tells an offset, as the embedded one does, finds no times."""
 
 
 class Past:
@@ -25,12 +27,14 @@ class Past:
 
     Attributes:
         topic: its name.
-        offsets: how many there are to pass; markers and what compaction has taken away are among them.
+        offsets: how many there are to pass, markers and what compaction has taken away among them; too few where a
+            marker, which has the time of its commit, is late and the records behind it are not. None where the broker
+            does not know: the embedded one finds no times, and tells ends that lie too low.
         passed: how many have been.
     """
 
     def __init__(
-        self, client: Mapping[str, Any], topic: str, from_ms: int, to_ms: int, option: str = "--topic"
+        self, client: Mapping[str, Any], topic: str, from_ms: int, to_ms: int | None, option: str = "--topic"
     ) -> None:
         """Asks where the times lie.
 
@@ -38,7 +42,7 @@ class Past:
             client: librdkafka's settings, with `bootstrap.servers`.
             topic: any.
             from_ms: first record time (Kafka's, not the event's own) that is wanted.
-            to_ms: first that is not. What arrives after the call may be there or not.
+            to_ms: first that is not; None: all that is there. What arrives after the call may be there or not.
             option: who named the topic, for the error.
 
         Raises:
@@ -46,13 +50,17 @@ class Past:
         """
         self._client, self.topic, self._from_ms, self._to_ms = client, topic, from_ms, to_ms
         admin = AdminClient({"log_level": 0, **client})
-        places = [(topic, partition) for partition in _partitions(admin, client, topic, option)]
-        begin, last = offsets(admin, places, OffsetSpec.for_timestamp(from_ms)), ends(admin, places)
-        self._begin = {place: offset for place, offset in sorted(begin.items()) if offset >= 0 and last[place] > 0}
-        until = offsets(admin, self._begin, OffsetSpec.for_timestamp(to_ms + LATE_MS)) if self._begin else {}
-        self._end = {place: max(until[place] if until[place] >= 0 else last[place], 1) for place in self._begin}
-        self._late_ms = {place: to_ms + LATE_MS if until[place] >= 0 else to_ms for place in self._begin}
-        self.offsets, self.passed = sum(map(self._length, self._begin)), 0
+        places = sorted((topic, part) for part in partitions(admin, topic, option, client["bootstrap.servers"]))
+        finds_times = offsets(admin, places[:1], OffsetSpec.for_timestamp(NEVER_MS))[places[0]] < 0
+        begin, self._end = offsets(admin, places, OffsetSpec.for_timestamp(from_ms)), ends(admin, places)
+        self._begin = {place: begin[place] for place in places if 0 <= begin[place] < self._end[place]}
+        until = {} if to_ms is None else offsets(admin, places, OffsetSpec.for_timestamp(to_ms + LATE_MS))
+        self._length = {
+            place: max((until[place] if until.get(place, -1) >= 0 else self._end[place]) - first, 0)
+            for place, first in self._begin.items()
+        }
+        self.offsets = sum(self._length.values()) if finds_times else None
+        self.passed = 0
 
     def __iter__(self) -> Iterator[Message]:
         """The records.
@@ -60,46 +68,30 @@ class Past:
         Raises:
             Unreachable: a transaction stays open.
         """
+        to_ms = NEVER_MS if self._to_ms is None else self._to_ms
         before = 0
         for place, begin in self._begin.items():
-            length, to_time = self._length(place), _ToTime(place, self._end[place], self._late_ms[place])
-            for message in messages(reader(self._client, [TopicPartition(*place, begin)]), to_time, self.topic):
-                self.passed = before + min(cast("int", message.offset()) - begin + 1, length)
-                if self._from_ms <= message.timestamp()[1] < self._to_ms:
+            to_end = _ToTime({place: self._end[place]}, self.offsets is not None, to_ms + LATE_MS)
+            for message in messages(reader(self._client, [TopicPartition(*place, begin)]), to_end, self.topic):
+                passed = cast("int", message.offset()) - begin + 1
+                self.passed = before + (passed if self.offsets is None else min(passed, self._length[place]))
+                if self._from_ms <= message.timestamp()[1] < to_ms:
                     yield message
-            before += length
-        self.passed = self.offsets
-
-    def _length(self, place: Place) -> int:
-        return max(self._end[place] - self._begin[place], 0)
+            before = self.passed = self.passed if self.offsets is None else before + self._length[place]
 
 
 class _ToTime(ToEnd):
-    """Whether a partition has been read up to an offset or, where the broker tells one that lies too low, to a time.
+    """Whether a partition has been read to its end, or to a record that is as late as must be.
 
-    The embedded broker tells such ends, and finds no times; a busy topic is never at its end. So a partition is done
-    where the broker says so at or behind the offset, or where a record there is as late as must be.
+    The broker's offset of that time would not do: it may be that of a marker, whose time is that of the commit.
     """
 
-    def __init__(self, place: Place, end: int, late_ms: int) -> None:
-        super().__init__({place: end}, isolates=False)
+    def __init__(self, wanted: Mapping[Place, int], isolates: bool, late_ms: int) -> None:
+        super().__init__(wanted, isolates)
         self._late_ms = late_ms
 
     def heed(self, message: Message) -> None:
         """A record, or the end-of-partition event."""
         super().heed(message)
-        if message.error() is None:
-            partition, offset = cast("tuple[int, int]", (message.partition(), message.offset()))
-            if offset >= self._left.get(partition, 1 << 63) and message.timestamp()[1] >= self._late_ms:
-                del self._left[partition]
-
-
-def _partitions(admin: AdminClient, client: Mapping[str, Any], topic: str, option: str) -> list[int]:
-    try:
-        there = admin.list_topics(topic, timeout=ASK_S).topics[topic]
-    except KafkaException as error:
-        remedy = "check --bootstrap (FIRSTCLICK_BOOTSTRAP)"
-        raise Unreachable(f"no broker answers at {client['bootstrap.servers']}", remedy) from error
-    if there.error is not None:
-        raise Unreachable(f"{option} {topic}: {there.error.str()}", "`firstclick topics` tells which there are")
-    return list(there.partitions)
+        if message.error() is None and message.timestamp()[1] >= self._late_ms:
+            self._left.pop(cast("int", message.partition()), None)

@@ -15,11 +15,13 @@ import numpy as np
 from model import cooccurrence
 from model.bundle import Bundle
 from model.candidates import Candidates, Limits, co_features, counted_pairs, pairs_of_ids, retrieve
-from model.catalogue import Catalogue, Rows
+from model.catalogue import Catalogue, Lent, Rows
 from model.encoder import Encoder
 from model.event import Kind
+from model.freshness import freshness
 from model.gather import gather, rated, texts_of
 from model.interest import Interest, Interests, anything_wanted
+from model.lending import Borrowers, borrowers
 from model.prices import apart
 from model.scorer import FEATURES, Scorer, biggest_losses
 from model.sentiment import sentiment
@@ -34,6 +36,7 @@ COLD_EVENTS = 5
 SPARE = 6
 """Runners-up that are scored again with the list. Its scores are made in another product than the first ones, and may
 differ from them in the last bit: they order the list, so that it and the scores that it shows never disagree."""
+HOUR_MS = 3_600_000
 DECIMALS = 6
 """Of scores and weights: float32 knows no more, and the last bit differs between CPU and GPU."""
 REFUSING = frozenset({Kind.RETURN, Kind.DISLIKE})
@@ -113,6 +116,7 @@ class Recommender:
         self._stars = sentiment(bundle)
         self._counted = cooccurrence.load(bundle)
         self._counted_rows = catalogue.watch(self._counted.item_ids)
+        self._lent: tuple[Lent, Borrowers] | None = None
 
     def recommend(self, windows: Sequence[Window], at_ms: Sequence[int] | None = None) -> list[Advice]:
         """Advice for each of B windows, in order.
@@ -140,20 +144,20 @@ class Recommender:
             candidates = retrieve(
                 whole.vectors[:, 0],
                 whole.weights[:, 0],
-                counted_pairs(gathered.numbers, self._counted, self._counted_rows),
+                counted_pairs(gathered.numbers, self._counted, self._counted_rows, self._lent_to()),
                 known,
                 pairs_of_ids([self._hidden(*user) for user in zip(windows, lines, strict=True)]),
                 self._catalogue,
                 self._limits,
             )
             events = np.array([[window.n_events] for window in windows], np.float32)
-            gaps_h = _gaps_h(lines, at_ms)
+            asked_ms = _asked_ms(lines, at_ms)
             prices = gathered.log_prices
-            scores = self._scores(whole, candidates, events, gaps_h, prices)[:, 0]
+            scores = self._scores(whole, candidates, events, asked_ms, prices)[:, 0]
             best = np.argsort(-scores, axis=1, kind="stable")[:, : self._items + SPARE]  # (B, T) places of candidates
             n_without = np.maximum(events - (np.arange(gathered.keep.shape[1]) > 0), 0)
             scores = self._scores(
-                interests, candidates, n_without, gaps_h, prices, best
+                interests, candidates, n_without, asked_ms, prices, best
             )  # (B, 1 + N, T): what each line brought
             best_rows = np.take_along_axis(candidates.rows, best, axis=1)
             reasons = biggest_losses(scores, whole.weights[:, 0], REASONS)
@@ -171,7 +175,7 @@ class Recommender:
         interests: Interests,
         candidates: Candidates,
         events: Floats,
-        gaps_h: Floats,
+        asked_ms: tuple[Rows, Rows],
         log_prices: Floats,
         chosen: Rows | None = None,
     ) -> Floats:
@@ -181,18 +185,22 @@ class Recommender:
             interests: of R variants.
             candidates: of the same users.
             events: (B, R) how many events the variant has seen.
-            gaps_h: (B,) hours from the newest line to the request.
+            asked_ms: (B,) time of the request, and of the newest line before it.
             log_prices: (B, N) of the lines' items.
             chosen: (B, T) places among the candidates; None: all.
         """
+        at_ms, newest_ms = asked_ms
         rows = candidates.rows if chosen is None else np.take_along_axis(candidates.rows, chosen, axis=1)
-        directed, symmetric = co_features(candidates, interests.weights, chosen)
-        told = np.empty((*directed.shape, len(FEATURES)), np.float32)
-        told[..., 0], told[..., 1] = directed, symmetric
-        told[..., 2] = self._catalogue.popularity[rows][:, None, :]
-        told[..., 3], told[..., 4] = events[:, :, None], gaps_h[:, None, None]
-        told[..., 5] = self._catalogue.borrowed[rows][:, None, :]
-        told[..., 6] = apart(interests.weights, log_prices, self._catalogue.log_prices[rows])
+        together = co_features(candidates, interests.weights, chosen)
+        told = np.empty((*together.shape[1:], len(FEATURES)), np.float32)
+        told[..., :3] = np.moveaxis(together, 0, -1)
+        told[..., 3] = self._catalogue.popularity[rows][:, None, :]
+        told[..., 4] = events[:, :, None]
+        told[..., 5] = ((at_ms - newest_ms) / HOUR_MS)[:, None, None]
+        told[..., 6] = (self._catalogue.lenders[rows, 0] >= 0)[:, None, :]
+        told[..., 7] = apart(interests.weights, log_prices, self._catalogue.log_prices[rows])
+        fresh = freshness(self._catalogue.since_ms[rows], at_ms[:, None], self._catalogue.birth_ms)
+        told[..., 8] = fresh[:, None, :]
         scores = self._scorer(interests.vectors, self._catalogue.vectors, rows, told)
         scores[np.broadcast_to(rows[:, None, :] < 0, scores.shape)] = -np.inf
         return scores
@@ -217,6 +225,13 @@ class Recommender:
             for rank, (score, item_id, because) in enumerate(told[: self._items], 1)
         )
 
+    def _lent_to(self) -> Borrowers:
+        """Who borrows from each counted item, as the catalogue stands."""
+        lent = self._catalogue.lent
+        if self._lent is None or self._lent[0] is not lent:
+            self._lent = lent, borrowers(lent, self._catalogue.tower.item_ids, self._counted)
+        return self._lent[1]
+
     def _hidden(self, window: Window, lines: Sequence[Line]) -> set[int]:
         """Rows of the items that this user must not get: had, refused, or seen just now."""
         had = {item_id for _, item_id in window.owned}
@@ -233,10 +248,10 @@ class Recommender:
         return any(fnmatchcase(category, pattern) for pattern in self._repeat_categories)
 
 
-def _gaps_h(windows: Sequence[Sequence[Line]], at_ms: Sequence[int] | None) -> Floats:
-    """(B,) hours from each window's newest line to its request; 0 without lines, and where nobody told."""
-    gaps: Floats = np.zeros(len(windows), np.float32)
-    if at_ms is not None:
-        for user, (lines, asked_ms) in enumerate(zip(windows, at_ms, strict=True)):
-            gaps[user] = max(asked_ms - lines[-1].at_ms, 0) / 3_600_000 if lines else 0.0
-    return gaps
+def _asked_ms(windows: Sequence[Sequence[Line]], at_ms: Sequence[int] | None) -> tuple[Rows, Rows]:
+    """(B,) when each asks, and (B,) time of its newest line: the same where nobody told, and without lines."""
+    newest_ms = [lines[-1].at_ms if lines else None for lines in windows]
+    told = newest_ms if at_ms is None else at_ms
+    asked = np.array([0 if each is None else each for each in told], np.int64)
+    newest = np.array([at if each is None else min(each, at) for each, at in zip(newest_ms, asked, strict=True)])
+    return asked, newest.astype(np.int64)

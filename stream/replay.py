@@ -7,7 +7,6 @@ Event ids are deterministic, so sending a line again changes nothing downstream.
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -16,13 +15,14 @@ from typing import Any
 
 import orjson
 from confluent_kafka import KafkaError, KafkaException, Producer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from model.training.logs.files import File, LogError, Told
-from model.training.logs.forms import Format
-from stream.errors import Unreachable, WrongUsage
-from stream.loglines import LineError, Record, Subject, lines, record
+from model.foreign import NoBehaviour
+from model.formats import CONTRACT
+from model.training.logs.files import File, LogError
+from stream.errors import WrongUsage
+from stream.loglines import LineError, Record, Row, Subject, lines, log_file, records
+from stream.progress import following, shown_name
+from stream.topics import partitions
 
 # Java's producers put a key into partition murmur2(key), librdkafka's default is CRC32. Two hashes in front of one
 # topic would put one user into two partitions, and so into two windows.
@@ -50,7 +50,7 @@ class Plan:
 
     file: Path
     topic: str
-    form: Format = "firstclick"
+    form: str = "firstclick"
     subject: Subject = "events"
     name: str = ""
     speed: float | None = None
@@ -61,13 +61,18 @@ class Plan:
 
 @dataclass(slots=True)
 class Report:
-    """What became of the lines. `next_line` is where to go on: everything before it is delivered or refused."""
+    """What became of the lines. `next_line` is where to go on: everything before it is delivered or refused.
+
+    A line of some formats holds several events, which are counted one by one where they are delivered or refused, or
+    none: it is passed over.
+    """
 
     file: str
     topic: str
     lines: int = 0
     delivered: int = 0
     refused: int = 0
+    passed_over: int = 0
     failed: int = 0
     next_line: int = 1
     seconds: float = 0.0
@@ -100,6 +105,7 @@ class Replay:
         first = _recall(plan) or plan.first_line
         self.plan, self.producer, self.clock, self.tell = plan, producer, clock, tell
         self.report = Report(str(plan.file), plan.topic, next_line=first)
+        self._products: dict[bytes, int] = {}
         self._first_failed: int | None = None
         self._why_failed = ""
         self._reached = first - 1  # The last line that was read.
@@ -116,7 +122,7 @@ class Replay:
         """
         began = noted = self.clock()
         first = self.report.next_line
-        log = File(self.plan.file)
+        log = log_file(self.plan.file)
         try:
             for number, line in lines(log, self.plan.form, self.plan.subject):
                 if number < first:
@@ -137,18 +143,28 @@ class Replay:
         self.report.per_second = round(self.report.delivered / max(self.report.seconds, 1e-3), 1)
         return self.report
 
-    def _one(self, number: int, line: bytes | Told) -> None:
+    def _one(self, number: int, line: Row) -> None:
         plan = self.plan
         self.report.lines += 1
-        try:
-            made = record(line, number, form=plan.form, subject=plan.subject, name=plan.name)
-            if plan.speed and made.at_ms is not None:
-                self._wait_for(made.at_ms, plan.speed)
-            if self.producer is not None:
-                self._send(number, made)
-        except LineError as error:
-            self._refuse(number, error)
+        for made in records(line, number, form=plan.form, subject=plan.subject, name=plan.name):
+            if isinstance(made, NoBehaviour):
+                self.report.passed_over += 1
+            elif isinstance(made, LineError):
+                self._refuse(number, made)
+            elif not self._told_before(made):
+                if plan.speed and made.at_ms is not None:
+                    self._wait_for(made.at_ms, plan.speed)
+                if self.producer is not None:
+                    self._send(number, made)
         self._reached = number
+
+    def _told_before(self, made: Record) -> bool:
+        """Whether a product has been told so already: each event of some formats brings it along."""
+        if self.plan.subject == "events" or self.plan.form == CONTRACT:
+            return False
+        told, before = hash(made.value), self._products.get(made.key)
+        self._products[made.key] = told
+        return told == before
 
     def _send(self, number: int, made: Record) -> None:
         while True:
@@ -165,9 +181,10 @@ class Replay:
                 if self._first_failed is not None:
                     return
             except KafkaException as error:
-                if error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                    raise LineError("larger than a record may be") from error
-                raise
+                if error.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
+                    raise
+                self._refuse(number, LineError("larger than a record may be"))
+                return
             else:
                 self.producer.poll(0)
                 return
@@ -187,7 +204,7 @@ class Replay:
         report.refused += 1
         report.reasons[reason] = report.reasons.get(reason, 0) + 1
         if report.refused <= TOLD:
-            self.tell(f"{self.plan.file}:{number}: refused: {reason}")
+            self.tell(f"{self.plan.file}:{number}: refused: {error.detail}")
         if report.refused == TOLD:
             self.tell("further refused lines are only counted")
 
@@ -257,14 +274,7 @@ def producer(client: Mapping[str, Any], topic: str) -> Producer:
             **client,
         }
     )
-    try:
-        there = sender.list_topics(topic, timeout=ASK_S).topics[topic]
-    except KafkaException as error:
-        remedy = "check --bootstrap (FIRSTCLICK_BOOTSTRAP)"
-        raise Unreachable(f"no broker answers at {client['bootstrap.servers']}", remedy) from error
-    if there.error is not None:
-        remedy = "`firstclick topics --apply` creates firstclick's own"
-        raise Unreachable(f"--to {topic}: {there.error.str()}", remedy)
+    partitions(sender, topic, "--to", client["bootstrap.servers"])
     return sender
 
 
@@ -275,26 +285,7 @@ def replay(plan: Plan, client: Mapping[str, Any]) -> tuple[Report, str]:
         The report, and what the broker said of what failed.
     """
     sender = None if plan.only_check else producer(client, plan.topic)
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        said = Counter[str]()
-        run = Replay(plan, sender)
-
-        def plain(log: File, report: Report) -> None:
-            if report.lines % 50_000 == 0 and said["lines"] != report.lines:
-                said["lines"] = report.lines
-                console.print(
-                    f"{report.lines} lines, {100 * log.read_bytes // max(log.bytes, 1)} % of {plan.file.name}"
-                )
-
-        return run.run(plain), run.why_failed
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[told]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-        task = bar.add_task(plan.file.name, total=None, told="")
-        run = Replay(plan, sender, tell=console.print)
-
-        def step(log: File, report: Report) -> None:
-            if report.lines % 1000 == 0 or plan.speed:
-                bar.update(task, total=log.bytes, completed=log.read_bytes, told=f"{report.delivered:,} delivered")
-
-        return run.run(step), run.why_failed
+    with following(shown_name(plan.file), often=plan.speed is not None) as (step, tell):
+        run = Replay(plan, sender, tell=tell)
+        report = run.run(lambda log, report: step(log, report.lines, f"{report.delivered:,} delivered"))
+    return report, run.why_failed

@@ -21,6 +21,8 @@ from pydantic_settings import (
 )
 
 from model.bundle import DEFAULT_BUNDLE
+from model.formats import CONTRACT
+from model.formats import NAMES as FORMATS
 from stream.client import resolved, told_properties
 from stream.errors import WrongUsage
 
@@ -40,6 +42,14 @@ def _reachable(value: object) -> dict[str, str]:
 
 
 Properties = Annotated[dict[str, str], NoDecode, BeforeValidator(_reachable)]
+
+
+def split_format(name: str) -> tuple[str, str]:
+    """`clicks:ga4` -> (`clicks`, `ga4`); without a format it is the contract's. Topics have no colon in their names."""
+    topic, _, form = name.partition(":")
+    return topic, form or CONTRACT
+
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,200}$")]
 
@@ -59,9 +69,19 @@ class Settings(BaseSettings):
     events: Names = _knob(
         ("clicks", "browses", "reviews", "events"),
         "Kafka",
-        "Topics with behaviour events, keyed by user id. All need the same number of partitions and one partitioner.",
+        "Topics with behaviour events, keyed by user id. All need the same number of partitions and one partitioner. "
+        f"A topic's records may be of another format: clicks:ga4 ({', '.join(FORMATS)}).",
     )
     items: Topic = _knob("items", "Kafka", "Topic with product upserts, keyed by item id.")
+    registry: str = _knob(
+        "",
+        "Kafka",
+        "URL of the schema registry of producers that frame their records (magic byte 0, schema id), with JSON Schema "
+        "or Avro; https://user:secret@… for one that asks who it is: from the environment or a file, never typed here. "
+        "Without it such records are rejected.",
+        pattern=r"^(https?://\S+)?$",
+        repr=False,  # May hold a secret.
+    )
     group: str = _knob("firstclick", "Kafka", "Consumer group: workers with one name share the work.", min_length=1)
     replica: str = _knob(
         "",
@@ -212,9 +232,18 @@ class Settings(BaseSettings):
     @field_validator("events")
     @classmethod
     def _some_events(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value or len(set(value)) != len(value):
+        told = [split_format(name) for name in value]
+        if not told or len({topic for topic, _ in told}) != len(told):
             raise ValueError("name at least one topic, and each once")
+        for topic, form in told:
+            if form not in FORMATS:
+                raise ValueError(f"{topic}:{form}: no format is called {form}; known are {', '.join(FORMATS)}")
         return value
+
+    @property
+    def formats(self) -> dict[str, str]:
+        """Topic of events -> the format of its records, in the order of `events`."""
+        return dict(map(split_format, self.events))
 
     @property
     def replica_name(self) -> str:

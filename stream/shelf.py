@@ -13,9 +13,11 @@ import numpy.typing as npt
 from model.catalogue import Shelved
 from model.encoder import Encoder
 from model.event import Item, Kind, parse_item
+from model.freshness import earliest
 from model.popularity import add_counts
 from model.rejection import EventError, Reason
 from model.text import Line, item_text, refuses
+from stream.errors import CommandError
 from stream.follower import Pair
 from stream.lane import Batch, Fetched
 from stream.messages import (
@@ -28,6 +30,7 @@ from stream.messages import (
     rejected,
     text_hash,
 )
+from stream.registry import Opened, plain
 from stream.topics import COUNTS
 
 log = logging.getLogger(__name__)
@@ -60,6 +63,7 @@ class Shelves:
         catalogue: the catalogue topic's name.
         half_life_ms: in which a count halves.
         rejected_bytes: the largest record that the rejected topic takes.
+        opened: takes the frame of a schema registry off a value.
     """
 
     def __init__(
@@ -69,7 +73,9 @@ class Shelves:
         catalogue: str,
         half_life_ms: int,
         rejected_bytes: int,
+        opened: Opened = plain,
     ) -> None:
+        self._opened = opened
         self._read, self._encoder, self._catalogue = read, encoder, catalogue
         self._half_life_ms, self._rejected_bytes = half_life_ms, rejected_bytes
         self._partitions: dict[int, dict[str, Shelf]] = {}
@@ -124,10 +130,12 @@ class Shelves:
         for message in batch.messages:
             key, offset = message.key(), message.offset()
             try:
-                item = parse_item(message.value(), key, message.headers())
+                item = parse_item(self._opened(message.value()), key, message.headers())
                 item_id = item.item_id if item is not None else (key or b"").decode()
             except EventError as fault:
                 error = fault
+            except CommandError:  # No registry: that is no record's fault.
+                raise
             except Exception as bug:
                 error = _bug(message, bug)
             else:
@@ -147,10 +155,9 @@ class Shelves:
                     yield batch.partition, item_id
                 continue
             digest = text_hash(item_text(item))
-            counts = held.item.counts if held is not None else {}
-            shelved = Shelved(
-                item_id, item.title, item.category, item.brand, item.price, item.available, vectors[digest], counts
-            )
+            counts, since_ms = (held.item.counts, held.item.since_ms) if held is not None else ({}, 0)
+            told = item.title, item.category, item.brand, item.price, item.available
+            shelved = Shelved(item_id, *told, vectors[digest], counts, since_ms)
             offsets = {**(held.offsets if held is not None else {}), batch.topic: offset}
             items[item_id] = Shelf(shelved, digest, offsets)
             yield batch.partition, item_id
@@ -184,12 +191,14 @@ class Shelves:
                 held = items.get(item_id)
                 if held is None or offset <= held.offsets.get(batch.topic, -1):
                     continue
-                counts = add_counts(held.item.counts, read_counts_record(message.value() or b"{}"), self._half_life_ms)
+                told = read_counts_record(message.value() or b"{}")
+                counts = add_counts(held.item.counts, told, self._half_life_ms)
+                since_ms = earliest(held.item.since_ms, (at_ms for _, at_ms in told.values()))
             except Exception as bug:
                 records.append(self._rejected(message, _bug(message, bug)))
                 continue
             offsets = {**held.offsets, batch.topic: offset}
-            items[item_id] = Shelf(held.item._replace(counts=counts), held.text_hash, offsets)
+            items[item_id] = Shelf(held.item._replace(counts=counts, since_ms=since_ms), held.text_hash, offsets)
             yield batch.partition, item_id
 
     def _rejected(self, message: Fetched, error: EventError) -> Record:

@@ -23,24 +23,23 @@ class Topics:
         events: topics, in the order in which events of one user and one time count.
         items: the topic of products; "" none.
         from_ms: first record time (Kafka's, not the event's own) that is wanted of the events.
-        to_ms: first that is not.
-        now_ms: up to where products are read.
+        to_ms: first that is not; None: all that is there.
 
     Raises:
         Unreachable: no broker answers, or a topic is not there.
     """
 
     def __init__(
-        self, client: Mapping[str, Any], events: Sequence[str], items: str, from_ms: int, to_ms: int, now_ms: int
+        self, client: Mapping[str, Any], events: Sequence[str], items: str, from_ms: int, to_ms: int | None
     ) -> None:
-        self._items = [Past(client, items, 0, now_ms, "--items-topic")] if items else []
+        self._items = [Past(client, items, 0, None, "--items-topic")] if items else []
         self._events = [Past(client, topic, from_ms, to_ms) for topic in events]
 
     def log(self, progress: Progress | None = None, files: Sequence[Path] = (), log_format: str = "firstclick") -> Log:
         """Reads the log; a bad record is told as `topic[partition]:offset`.
 
         Args:
-            progress: told how many offsets have been passed.
+            progress: told how many offsets have been passed, of how many where the broker knows.
             files: further files of products.
             log_format: their form.
 
@@ -74,4 +73,5 @@ class Topics:
     def _tell(self, progress: Progress | None) -> None:
         if progress is not None:
             all_topics = [*self._items, *self._events]
-            progress(sum(past.passed for past in all_topics), sum(past.offsets for past in all_topics))
+            known = [past.offsets for past in all_topics if past.offsets is not None]
+            progress(sum(past.passed for past in all_topics), sum(known) if len(known) == len(all_topics) else None)

@@ -19,7 +19,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from stream.errors import NotAllowed
+from stream.errors import NotAllowed, Unreachable
 
 EVENTS = ("clicks", "browses", "reviews", "events")
 ITEMS = "items"
@@ -244,6 +244,30 @@ def look(admin: Any, names: Sequence[str]) -> tuple[dict[str, FoundTopic], int]:
         copies = min((len(partition.replicas) for partition in partitions.values()), default=0)
         found[name] = FoundTopic(name, len(partitions), copies, told.get(name, {}))
     return found, max(1, len(cluster.brokers))
+
+
+def partitions(client: Any, topic: str, option: str, bootstrap: str) -> list[int]:
+    """The topic's partitions.
+
+    Args:
+        client: an AdminClient, or a Producer.
+        topic: any.
+        option: who named it, for the error.
+        bootstrap: whom the client asks, for the error.
+
+    Raises:
+        Unreachable: no broker answers, or the topic is not there.
+    """
+    try:
+        there = client.list_topics(topic, timeout=ASK_S).topics[topic]
+    except KafkaException as error:
+        raise Unreachable(
+            f"no broker answers at {bootstrap} ({error.args[0].name()})", "check --bootstrap (FIRSTCLICK_BOOTSTRAP)"
+        ) from error
+    if there.error is not None:
+        remedy = "check its name; `firstclick topics --apply` creates firstclick's own"
+        raise Unreachable(f"{option} {topic}: {there.error.str()}", remedy)
+    return list(there.partitions)
 
 
 def apply(admin: Any, wanted: Sequence[TopicShape], replication: int = REPLICATION) -> list[Difference]:

@@ -6,24 +6,29 @@ are not held at all. The changelog's partition is always the source partition.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from model.event import Kind, parse_event
+from model.event import Event, Kind
+from model.formats import CONTRACT
+from model.reading import Reader, reader
 from model.rejection import EventError, Reason
 from model.text import Line, render
 from model.window import EMPTY, Window
-from stream.errors import NotAllowed
+from stream.errors import CommandError, NotAllowed
 from stream.follower import Pair, Place
 from stream.lane import Batch, Fetched
 from stream.messages import Record, read_window_record, rejected, version_of, window_record
+from stream.registry import FRAMED, Opened, plain
 from stream.topics import WINDOWS
 
 log = logging.getLogger(__name__)
 
 DAY_MS = 86_400_000
+READ_CONTRACT = reader(CONTRACT)
 SWEEP_MS = DAY_MS  # Forgetting is counted in days; looking at every user more often than daily finds nothing more.
 
 
@@ -65,16 +70,21 @@ class Taken:
         rejected: records for the rejected topic.
         accepted: the new lines, with the kind, item and time that the counts need.
         texts: how many of these have a text of their own to be encoded.
+        refused: reason -> how many events, or parts of records that are none, are rejected: of a record's several parts
+            only the first is told in `rejected`.
         repeated: kinds of the events that their window had already.
+        passed_over: records of other formats that hold no behaviour.
         forgotten: (partition, user id) whose windows are too old.
     """
 
     def __init__(self) -> None:
         self.changed: dict[tuple[int, str], tuple[Held, tuple[str, str, int, int]]] = {}
         self.rejected: list[Record] = []
+        self.refused: Counter[str] = Counter()
         self.accepted: list[Line] = []
         self.texts = 0
         self.repeated: list[Kind] = []
+        self.passed_over = 0
         self.forgotten: list[tuple[int, str]] = []
 
     def records(self) -> Iterator[Record]:
@@ -96,6 +106,8 @@ class Windows:
         age_ms: how much older than its newest line a line may be; 0 for any.
         forget_ms: how long after a user's last event the window is deleted.
         rejected_bytes: the largest record that the rejected topic takes.
+        readers: source topic -> what reads its records; those of other topics are the contract's.
+        opened: takes the frame of a schema registry off a value.
     """
 
     def __init__(
@@ -106,8 +118,11 @@ class Windows:
         age_ms: int,
         forget_ms: int,
         rejected_bytes: int,
+        readers: Mapping[str, Reader] | None = None,
+        opened: Opened = plain,
     ) -> None:
         self._read, self._ends = read, ends
+        self._readers, self._opened = readers or {}, opened
         self._lines, self._age_ms, self._forget_ms = lines, age_ms, forget_ms
         self._rejected_bytes = rejected_bytes
         self._partitions: dict[int, _Partition] = {}
@@ -159,49 +174,83 @@ class Windows:
             now_ms: this worker's clock. A record's timestamp is mostly its producer's own: one whose clock runs ahead
                 says so in both, and must own neither the top of a window nor the clock of a partition.
         """
-        topic, number = batch.topic, batch.partition
-        partition = self._partitions[number]
-        users, changed, accepted = partition.users, taken.changed, taken.accepted
-        lines, age_ms = self._lines, self._age_ms
+        read, opened = self._readers.get(batch.topic, READ_CONTRACT), self._opened
         for message in batch.messages:
-            offset, arrived_ms = message.offset(), min(message.timestamp()[1], now_ms)
+            arrived_ms = min(message.timestamp()[1], now_ms)
+            faults: Sequence[EventError]
             try:
-                event = parse_event(message.value(), message.key(), message.headers(), arrived_ms)
-                line = render(event)
-                held = users.get(event.user_id)
-                if held is None:
-                    held = Held()
-                elif offset <= held.offsets.get(topic, -1):
-                    taken.repeated.append(event.kind)
-                    if held.shown is None and offset == held.offsets[topic]:
-                        # Without transactions a worker may die between the window and the list: then only this repeat
-                        # tells that the list is still owed. The newest one, which was the trigger then: the same bytes.
-                        changed[number, event.user_id] = held, (event.event_id, topic, number, offset)
-                    continue
-                window = held.window.push(line, lines, age_ms)
+                value = message.value()
+                if value is not None and value[:1] == FRAMED:
+                    value = opened(value)
+                events, faults, passed_over = read(value, message.key(), message.headers(), arrived_ms)
+                if events:
+                    if reused := self._push(message, events, arrived_ms, taken):
+                        faults = [*faults, *reused]
+                elif passed_over:
+                    taken.passed_over += 1
             except EventError as error:
-                taken.rejected.append(self._rejected(message, error))
-                continue
+                faults = (error,)
+            except CommandError:  # No registry: that is no record's fault.
+                raise
             except Exception as error:
                 # Ours to mend, yet one record must not stop a partition: its bytes are kept with all the others.
-                log.exception("a bug in firstclick on %s[%d]@%d", topic, number, offset)
-                bug = EventError(Reason.BUG, f"{type(error).__name__}: {error}")
-                taken.rejected.append(self._rejected(message, bug))
+                log.exception("a bug in firstclick on %s[%d]@%d", batch.topic, batch.partition, message.offset())
+                faults = (EventError(Reason.BUG, f"{type(error).__name__}: {error}"),)
+            if faults:
+                taken.refused.update(fault.reason.value for fault in faults)
+                taken.rejected.append(self._rejected(message, faults))
+
+    def _push(self, message: Fetched, events: Sequence[Event], arrived_ms: int, taken: Taken) -> Sequence[EventError]:
+        """A record's events go into their user's window, all at once or, where anything is raised, none of them.
+
+        Their user is the record's key, so there is one. The window contains the record by its offset: it contains all
+        of its events, or none. Returns why some are not taken.
+        """
+        topic, number, offset = message.topic(), message.partition(), message.offset()
+        partition, user_id = self._partitions[number], events[0].user_id
+        # The newest that changes the window, of several the last: a repeat of the record names the same.
+        trigger = events[-1].event_id, topic, number, offset
+        held = partition.users.get(user_id)
+        if held is None:
+            held = Held()
+        elif offset <= held.offsets.get(topic, -1):
+            taken.repeated += [event.kind for event in events]
+            if held.shown is None and offset == held.offsets[topic]:
+                # Without transactions a worker may die between the window and the list: then only this repeat tells
+                # that the list is still owed. The newest one, which was the trigger then: the same bytes.
+                taken.changed[number, user_id] = held, trigger
+            return ()
+        window = held.window
+        news: list[Line] = []
+        faults: list[EventError] = []
+        texts = 0
+        for event in events:
+            line = render(event)
+            try:
+                pushed = window.push(line, self._lines, self._age_ms)
+            except EventError as error:
+                faults.append(error)
                 continue
-            if window is held.window:
+            if pushed is window:
                 taken.repeated.append(event.kind)
-                continue
-            users[event.user_id] = held
-            held.window = window
-            held.offsets[topic] = offset
-            if arrived_ms > held.touched_ms:
-                held.touched_ms = arrived_ms
-            changed[number, event.user_id] = held, (event.event_id, topic, number, offset)
-            accepted.append(line)
-            if line.text:
-                taken.texts += 1
-            if arrived_ms > partition.now_ms:
-                partition.now_ms = arrived_ms
+            else:
+                window = pushed
+                news.append(line)
+                if line.text:
+                    texts += 1
+        if not news:
+            return faults
+        partition.users[user_id] = held
+        held.window = window
+        held.offsets[topic] = offset
+        if arrived_ms > held.touched_ms:
+            held.touched_ms = arrived_ms
+        if arrived_ms > partition.now_ms:
+            partition.now_ms = arrived_ms
+        taken.changed[number, user_id] = held, trigger
+        taken.accepted += news
+        taken.texts += texts
+        return faults
 
     def _refuse_new_logs(self, loaded: Mapping[int, _Partition]) -> None:
         """A topic that was deleted and created anew counts from 0 again: its events would all pass for repeats."""
@@ -231,6 +280,12 @@ class Windows:
                 del partition.users[user_id]
                 taken.forgotten.append((number, user_id))
 
-    def _rejected(self, message: Fetched, error: EventError) -> Record:
+    def _rejected(self, message: Fetched, faults: Sequence[EventError]) -> Record:
+        """One record, however many of its parts are rejected: its bytes may be a mebibyte, and its parts hundreds."""
+        error = faults[0]
+        if len(faults) > 1:
+            error = EventError(
+                error.reason, f"{error.detail}; {len(faults) - 1} more parts of this record are rejected"
+            )
         origin = message.topic(), message.partition(), message.offset()
         return rejected(message.key(), message.value(), origin, message.timestamp()[1], error, self._rejected_bytes)

@@ -15,7 +15,7 @@ from model.session import Floats
 from model.training.baselines.protocol import Asked, asked
 from model.training.examples import Mask, Requests, replay
 from model.training.hidden import with_valid
-from model.training.lessons import Lessons, codes_of, known_items, lessons, training_requests
+from model.training.lessons import Lessons, Read, codes_of, known_items, lessons, training_requests
 from model.training.line_weights import Codes
 from model.training.logs.columns import Log
 from model.training.queries import Queries, queries
@@ -61,6 +61,11 @@ class Course:
     @cached_property
     def lines(self) -> Codes:
         """(X,) what the log's lines tell."""
+        return codes_of(self.log)
+
+    @cached_property
+    def read_lines(self) -> Codes:
+        """(X,) what they tell where their texts are read."""
         return codes_of(replace(self.log, rating=self.stars))
 
     @cached_property
@@ -96,13 +101,17 @@ class Course:
         """(X,) training's and validation's."""
         return with_valid(self.log, self._split, self._hidden)
 
-    def learning(self, rows: Mask) -> tuple[Lessons, Mask]:
+    def learning(self, rows: Mask, *, stars: bool = True) -> tuple[Lessons, Mask]:
         """Every touch of these rows with what stood before it, and (I,) the items touched.
 
         A user's first touch teaches nothing, and what a user has already no list shows: both are left out.
+
+        Args:
+            rows: (X,) that may be learned from.
+            stars: whether reviews that tell none have them from their words, for whoever asks what lines weigh.
         """
         requests = training_requests(self.log, rows, self.base.lines, self.base.age_ms)
-        found = self._lessons(requests)
+        found = self._lessons(requests, stars)
         teaching = (found.items >= 0).any(axis=1) & ~had_already(requests)
         return found.only(np.flatnonzero(teaching)), known_items(self.log, rows)
 
@@ -131,8 +140,9 @@ class Course:
         """(X,) rows whose words may be read: all but test's."""
         return self.rows | self._rows(self._split.valid)
 
-    def _lessons(self, requests: Requests) -> Lessons:
-        return lessons(self.log, requests, self.lines, self.queries.of, self.base.manifest.text_lines)
+    def _lessons(self, requests: Requests, stars: bool = True) -> Lessons:
+        told = self.read_lines if stars else self.lines
+        return lessons(self.log, requests, self.lines, Read(self.base.manifest.text_lines, self.queries.of, told))
 
     def _encoder(self) -> Encoder:
         device = offline_device(self.base, self._device)

@@ -19,7 +19,7 @@ from model.training.baselines.hybrid import Hybrid
 from model.training.baselines.menu import MENU
 from model.training.baselines.protocol import Baseline, BaselineError, Choice, Known, asked
 from model.training.baselines.tuning import Tuned, tune
-from model.training.earlier import Earlier, load
+from model.training.earlier import Earlier, EarlierError, digest, load
 from model.training.hidden import Mask, not_hidden, with_valid
 from model.training.logs.columns import Log
 from model.training.metrics import SHOWN, Difference, differences, means, ranks_in_lists, shelf_use, values
@@ -150,50 +150,79 @@ def evaluate(setup: Setup, bundles: Sequence[Served], baselines: Sequence[str], 
     """
     put = list(_conditions(setup))
     known = _known(setup)
-    found = Results({**setup.about, "on": setup.on, "requests": len(put[0].requests.target), "items": known.size})
-    answers = found.answers
-    earlier = Earlier({}, {}) if beside is None else load(beside, found.about)
+    size = {"requests": len(put[0].requests.target), "items": known.size, "log_digest": digest(setup.log)}
+    found = Results({**setup.about, "on": setup.on, "lines": setup.lines, "age_ms": setup.age_ms, **size})
+    earlier = Earlier({}, {}) if beside is None else load(beside, found.about, [condition.name for condition in put])
+    if taken := earlier.systems.keys() & {bundle.name for bundle in bundles}:
+        raise EarlierError(
+            f"{beside} has a baseline of the name {min(taken)}, as a bundle here; name the bundle otherwise"
+        )
     for bundle in bundles:
-        started = time.monotonic()
-        mine = answers.setdefault(bundle.name, {})
-        for condition in put:
-            mine.setdefault(condition.name, []).append(of_bundle(bundle, condition))
-        told = found.systems.setdefault(bundle.name, {"kind": "bundle", "seeds": 0, "seconds": 0})
-        told["seeds"] += 1
-        told["seconds"] += round(time.monotonic() - started)
-        setup.say(f"{bundle.name}: {told['seconds']} s")
+        _judge(found, bundle, put)
+        setup.say(f"{bundle.name}: {found.systems[bundle.name]['seconds']} s")
     found.systems.update(earlier.systems)
-    answers.update(earlier.answers)
-    choices: dict[str, Choice] = {}
+    found.answers.update(earlier.answers)
+    choices: dict[str, Choice] = {name: told["choice"] for name, told in earlier.systems.items()}
     for short in baselines:
-        baseline, started = MENU[short](), time.monotonic()
-        if baseline.name in answers or (baseline.live and not setup.clock):
+        baseline = MENU[short]()
+        if baseline.name in earlier.systems or (baseline.live and not setup.clock):
             continue
         try:
-            tuned = _tuned(baseline, known, choices)
+            if baseline.name in found.systems:
+                raise BaselineError("a bundle has its name")
+            choices[baseline.name] = _compete(found, baseline, put, known, choices, setup)
         except BaselineError as error:
             found.lacking[baseline.name] = str(error)
-            continue
-        choices[baseline.name] = tuned.choice
-        learned = _refitted(baseline, tuned, known, setup)
-        mine = answers.setdefault(baseline.name, {})
-        for condition in put:
-            if condition.name == CLOCK and not baseline.live:
-                mine[CLOCK] = mine[WHOLE]  # The same requests, and it reads no clock.
-            elif condition.name == CLOCK or not baseline.live:
-                mine[condition.name] = [of_scores(baseline, condition.asked, learned, condition.name in (WHOLE, CLOCK))]
-        found.systems[baseline.name] = {
-            "kind": "baseline",
-            "seeds": 1,
-            "seconds": round(time.monotonic() - started),
-            "choice": dict(tuned.choice),
-            "tried": tuned.tried,
-            "valid_ndcg@10": round(tuned.ndcg, 4),
-        }
-        setup.say(f"{baseline.name}: NDCG@10 on validation {tuned.ndcg:.4f}, {time.monotonic() - started:.0f} s")
     for condition in put:
-        _tell(found, condition, answers, put[0], known.counts, setup.hidden)
+        _tell(found, condition, found.answers, put[0], known.counts, setup.hidden)
     return found
+
+
+def _judge(found: Results, bundle: Served, put: Sequence[Condition]) -> None:
+    """Adds the bundle's answers; one of a name that is there is a further seed."""
+    started = time.monotonic()
+    mine = found.answers.setdefault(bundle.name, {})
+    for condition in put:
+        mine.setdefault(condition.name, []).append(of_bundle(bundle, condition))
+    told = found.systems.setdefault(bundle.name, {"kind": "bundle", "seeds": 0, "seconds": 0})
+    told["seeds"] += 1
+    told["seconds"] += round(time.monotonic() - started)
+
+
+def _compete(
+    found: Results,
+    baseline: Baseline,
+    put: Sequence[Condition],
+    known: Known,
+    choices: Mapping[str, Choice],
+    setup: Setup,
+) -> Choice:
+    """Adds the answers of the baseline, tuned; what was chosen.
+
+    Raises:
+        BaselineError: it cannot be fitted here.
+    """
+    started = time.monotonic()
+    if isinstance(baseline, Hybrid):
+        baseline.begin_at(choices)
+    tuned = tune(baseline, known)
+    learned = _refitted(baseline, tuned, known, setup)
+    mine = found.answers.setdefault(baseline.name, {})
+    for condition in put:
+        if condition.name == CLOCK and not baseline.live:
+            mine[CLOCK] = mine[WHOLE]  # The same requests, and it reads no clock.
+        elif condition.name == CLOCK or not baseline.live:
+            mine[condition.name] = [of_scores(baseline, condition.asked, learned, condition.name in (WHOLE, CLOCK))]
+    found.systems[baseline.name] = {
+        "kind": "baseline",
+        "seeds": 1,
+        "seconds": round(time.monotonic() - started),
+        "choice": dict(tuned.choice),
+        "tried": tuned.tried,
+        "valid_ndcg@10": round(tuned.ndcg, 4),
+    }
+    setup.say(f"{baseline.name}: NDCG@10 on validation {tuned.ndcg:.4f}, {time.monotonic() - started:.0f} s")
+    return tuned.choice
 
 
 def of_bundle(bundle: Served, condition: Condition) -> Answers:
@@ -250,12 +279,6 @@ def _known(setup: Setup) -> Known:
         threads=setup.threads,
         seed=setup.seed,
     )
-
-
-def _tuned(baseline: Baseline, known: Known, choices: Mapping[str, Choice]) -> Tuned:
-    if isinstance(baseline, Hybrid):
-        baseline.begin_at(choices)
-    return tune(baseline, known)
 
 
 def _refitted(baseline: Baseline, tuned: Tuned, known: Known, setup: Setup) -> npt.NDArray[np.int64]:

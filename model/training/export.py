@@ -13,28 +13,19 @@ import numpy.typing as npt
 import torch
 
 from model import cooccurrence, item_tower
-from model.bundle import (
-    COOCCURRENCE,
-    ENCODER,
-    INTEREST,
-    ITEMS,
-    ITEMS_GRAPH,
-    SCORER,
-    SENTIMENT,
-    TOKENIZER,
-    Bundle,
-)
+from model.bundle import COOCCURRENCE, ENCODER, INTEREST, ITEMS, ITEMS_GRAPH, SCORER, SENTIMENT, TOKENIZER, Bundle
 from model.cooccurrence import Cooccurrence
 from model.interest import Interest, variants
 from model.scorer import FEATURES, Scorer
 from model.session import Floats
-from model.training.calibrate import Learned, Worth
+from model.training.calibrate import Worth
 from model.training.examples import Mask
 from model.training.folder import becoming, describe
 from model.training.graphs import AGES, Weights, interest_graph, item_graph, scorer_graph
 from model.training.lessons import Lessons
 from model.training.line_weights import examples, of_table, strengths
 from model.training.network import Towers
+from model.training.scoring import Learned
 
 WINDOWS = 256
 """Real windows that the gate compares."""
@@ -85,10 +76,12 @@ def weights_of(learned: Learned, worth: Worth) -> Weights:
         scale=learned.scale,
         directed=worth.directed,
         symmetric=worth.symmetric,
+        kin=worth.kin,
         popularity=1.0,
         trend=worth.trend,
         borrowed=worth.borrowed,
         apart=worth.apart,
+        fresh=worth.fresh,
     )
 
 

@@ -4,7 +4,6 @@ Knows nothing of logs, bundles or ONNX. Adam's epsilon is large on purpose: with
 item's vector moves as far as a popular item's, and what it moves by is the noise of being a negative.
 """
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -12,17 +11,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from model.session import Floats
-from model.training import together
+from model.training import checkpoint, together
 from model.training.answers import ndcg_at_10
 from model.training.baselines.protocol import Asked
+from model.training.checkpoint import Progress
 from model.training.examples import Mask
-from model.training.lessons import Lessons
+from model.training.lessons import Lessons, repeated
 from model.training.network import Towers
 from model.training.queries import lenders
 
@@ -41,7 +40,6 @@ CLIPPED = 5.0
 """Longest gradient."""
 LEAST_RATE = 0.05
 """Of the learning rate, at the end of the cosine (Loshchilov & Hutter 2017)."""
-STATE, PROGRESS = "state.safetensors", "progress.json"
 
 
 @dataclass(frozen=True)
@@ -147,26 +145,27 @@ def fit(
     size = lessons.items.shape[1]
     towers = Towers(torch.tensor(texts), dim, size, settings.text_scale, settings.dropout, words).to(device)
     run = _Run(towers, lessons, known, settings, device)
-    best = Fitted(towers, 0, -1.0)
-    first, best_state, waited = 0, None, 0
-    if folder is not None and (folder / PROGRESS).exists():
-        first, best_state, best, waited = run.resume(folder)
-    for number in range(first, until or settings.epochs):
-        if waited >= settings.patience:
+    best: dict[str, Tensor] = {}
+    at = Progress(epochs=0, best_epochs=0, best_ndcg=-1.0, waited=0)
+    this = {"settings": asdict(settings), "examples": len(lessons.targets)}
+    if folder is not None and (held := checkpoint.resume(folder, towers, run.optimizer, this)) is not None:
+        best, at = held
+    for number in range(at.epochs, until or settings.epochs):
+        if at.waited >= settings.patience:
             break
         loss = run.epoch(number, watch.on_step)
         ndcg = ndcg_at_10(Scoring(towers, valid[1]), valid[0]) if valid is not None else math.nan
-        better = valid is None or ndcg > best.ndcg
-        waited = 0 if better else waited + 1
+        better = valid is None or ndcg > at.best_ndcg
+        at = at._replace(epochs=number + 1, waited=at.waited + 1)
         if better:
-            best = Fitted(towers, number + 1, ndcg)
-            best_state = {name: told.detach().clone() for name, told in towers.state_dict().items()}
+            at = Progress(number + 1, number + 1, ndcg, waited=0)
+            best = {name: told.detach().clone() for name, told in towers.state_dict().items()}
         watch.on_epoch(Epoch(number + 1, loss, ndcg, better))
         if folder is not None and together.rank() == 0:
-            run.save(folder, number + 1, best_state, best, waited)
-    if best_state is not None:
-        towers.load_state_dict(best_state)
-    return best._replace(towers=towers.eval())
+            checkpoint.save(folder, towers, run.optimizer, best, at, this)
+    if best:
+        towers.load_state_dict(best)
+    return Fitted(towers.eval(), at.best_epochs, at.best_ndcg)
 
 
 class Scoring:
@@ -250,12 +249,12 @@ class _Run:
             yield together.share(order[step * self.batch : (step + 1) * self.batch])
 
     def _loss(self, places: Tensor) -> Tensor:
-        items, targets = self.items[places], self.targets[places]
+        items, lines, targets = self.items[places], self.lines[places], self.targets[places]
         if self.settings.cut:
-            items = _cut(items, self.settings.cut)
+            items, lines = cut(items, lines, self.settings.cut, len(self.place_of))
         among, correction = self._among(targets)
         with self.cast():
-            scores = self.towers(items.to(self.device), self.lines[places].to(self.device), among.to(self.device))
+            scores = self.towers(items.to(self.device), lines.to(self.device), among.to(self.device))
         place_of = self.place_of
         if self.sampled:
             place_of = torch.full_like(place_of, -1)
@@ -273,48 +272,6 @@ class _Run:
         expected = len(targets) * in_batch + self.sampled / len(self.known)
         return among, expected.clamp(max=1.0).log()
 
-    def save(self, folder: Path, epochs: int, best_state: dict[str, Tensor] | None, best: Fitted, waited: int) -> None:
-        """Writes a checkpoint; it is there whole or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
-        tensors = {f"now.{name}": told for name, told in self.towers.state_dict().items()}
-        tensors |= {f"best.{name}": told for name, told in (best_state or {}).items()}
-        for number, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{number}.{name}": torch.as_tensor(told) for name, told in state.items()}
-        half = folder / f"{STATE}.half"
-        safetensors.torch.save_file({name: told.contiguous().cpu() for name, told in tensors.items()}, half)
-        half.rename(folder / STATE)
-        told = {
-            "settings": asdict(self.settings),
-            "examples": len(self.targets),
-            "epochs": epochs,
-            "best": [best.epochs, best.ndcg],
-            "waited": waited,
-        }
-        half = folder / f"{PROGRESS}.half"
-        half.write_text(json.dumps(told))
-        half.rename(folder / PROGRESS)
-
-    def resume(self, folder: Path) -> tuple[int, dict[str, Tensor] | None, Fitted, int]:
-        """Goes on from a checkpoint: epochs done, the best state so far, what it came to, epochs waited.
-
-        Raises:
-            ValueError: it is one of another training.
-        """
-        told = json.loads((folder / PROGRESS).read_text())
-        mine = {"settings": asdict(self.settings), "examples": len(self.targets)}
-        if {name: told.get(name) for name in mine} != mine:
-            raise ValueError(f"{folder} holds a checkpoint of another training; name another folder, or remove it")
-        tensors = safetensors.torch.load_file(folder / STATE, device=str(self.device))
-        self.towers.load_state_dict(_under(tensors, "now."))
-        state = self.optimizer.state_dict()
-        state["state"] = {}
-        for name, value in _under(tensors, "adam.").items():
-            number, what = name.split(".", 1)
-            state["state"].setdefault(int(number), {})[what] = value.cpu() if what == "step" else value
-        self.optimizer.load_state_dict(state)
-        epochs, ndcg = told["best"]
-        return told["epochs"], _under(tensors, "best."), Fitted(self.towers, epochs, ndcg), told["waited"]
-
 
 def batch_size(examples: int) -> int:
     """Examples of a step: a power of two that leaves an epoch STEPS_AN_EPOCH, within BATCHES."""
@@ -330,12 +287,21 @@ def has_bf16(device: str) -> bool:
     return bool(supported())
 
 
-def _cut(items: Tensor, share: float) -> Tensor:
-    """A share of the windows cut to their newest 1 ... n lines: users who have only begun."""
+def cut(items: Tensor, lines: Tensor, share: float, size: int) -> tuple[Tensor, Tensor]:
+    """A share of the windows cut to their newest 1 ... n lines: users who have only begun.
+
+    Args:
+        items: (B, N) numbers, newest first, -1 behind.
+        lines: (B, N) their codes: what is cut away is not repeated any more.
+        share: of the windows.
+        size: I, the number from which on they are texts'.
+    """
     sizes = (items >= 0).sum(1)
     kept = 1 + (torch.rand(len(items)) * sizes).long()
     kept = torch.where(torch.rand(len(items)) < share, kept, sizes)
-    return torch.where(torch.arange(items.shape[1]) < kept[:, None], items, -1)
+    items = torch.where(torch.arange(items.shape[1]) < kept[:, None], items, -1)
+    told = repeated(lines.numpy().astype(np.int32), items.numpy().astype(np.int32), size)
+    return items, torch.tensor(told.astype(np.int64))
 
 
 def _rate(step: int, total: int) -> float:
@@ -343,7 +309,3 @@ def _rate(step: int, total: int) -> float:
     warm_up = min(WARM_UP, max(total // 10, 1))
     cosine = 0.5 * (1 + math.cos(math.pi * min(step / total, 1.0)))
     return min(1.0, (step + 1) / warm_up) * max(LEAST_RATE, cosine)
-
-
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): told for name, told in tensors.items() if name.startswith(prefix)}

@@ -1,7 +1,7 @@
 """A bundle's encoder and its trained part, taken apart and put together: kept beside code, or in another precision.
 
 Knows nothing of training. Towers fit the text vectors that they have learned from and no others: another encoder,
-tokenizer or rendering is refused.
+tokenizer or rendering is refused. So is another format of bundles: their graphs would take and give other arrays.
 """
 
 import shutil
@@ -24,6 +24,7 @@ from model.bundle import (
     TOKENIZER,
     Bundle,
     BundleError,
+    Manifest,
 )
 from model.training.encoders import Found, Precision
 from model.training.folder import becoming, describe
@@ -32,6 +33,8 @@ from model.training.quantise import Parity, convert
 PARTS = (ITEMS_GRAPH, ITEMS, INTEREST, SCORER, COOCCURRENCE, SENTIMENT)
 TABLES = (ITEMS, COOCCURRENCE)
 TOWERS = "towers.json"
+FORMAT = Manifest.model_fields["format"].default
+AGAIN = "train them anew with `firstclick train`, those of the demo with `make demo-towers`"
 BITS = 4
 """Of a number's fraction in small tables: each is off by 3 % at most, and a vector's direction by a degree."""
 
@@ -53,7 +56,7 @@ def take(bundle: Bundle, out: Path, *, small: bool = False) -> None:
             _zip(path, out / name)
         else:
             shutil.copyfile(path, out / name)
-    told = bundle.manifest.model_dump(exclude={"files", "fingerprint", "format"})
+    told = bundle.manifest.model_dump(exclude={"files", "fingerprint"})
     if small:
         told["training"]["table_bits"] = BITS
     saved = orjson.dumps({"space": bundle.space, **told}, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
@@ -64,7 +67,7 @@ def graft(base: Bundle, towers: Path, out: Path) -> Bundle:
     """A bundle in `out` of the base's encoder and these towers.
 
     Raises:
-        BundleError: the towers are of another space, or not there.
+        BundleError: the towers are of another format or space, or not there.
         FileExistsError: `out` is there and is no bundle.
     """
     try:
@@ -74,10 +77,14 @@ def graft(base: Bundle, towers: Path, out: Path) -> Bundle:
         raise BundleError(
             f"{towers} holds no towers: {error}", "name a folder that `model take` has written"
         ) from error
+    if (of := told.pop("format", "an earlier one")) != FORMAT:
+        raise BundleError(
+            f"{towers / TOWERS}: format is {of}, bundles of this version of firstclick are of format {FORMAT}", AGAIN
+        )
     if space != base.space:
         raise BundleError(
             f"{towers} has learned from text vectors of the space {space}, {base.path} makes those of {base.space}",
-            "train them anew with `firstclick train`",
+            AGAIN,
         )
     with becoming(out) as made:
         for name in (ENCODER, TOKENIZER):

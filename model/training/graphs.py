@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from model.cooccurrence import VALUES
 from model.interest import KINDS, NUMBERS
 from model.scorer import FEATURES
 from model.session import Floats
@@ -41,12 +42,16 @@ class Weights:
     symmetric: float = 5.0
     popularity: float = 0.5
     """Of a user without an event; with n events it is divided by 1 + n."""
+    kin: float = 0.0
+    """Of a window's line about an item that lends to this one."""
     trend: float = 0.0
     """Of popularity for whoever comes back TREND_AFTER_H or more after the newest line; nothing within a visit."""
     borrowed: float = 0.0
     """Of an item that training has not seen: its borrowed vectors are shorter than what it would have learned."""
     apart: float = 0.0
     """Of each doubling between an item's price and those of what the user wants."""
+    fresh: float = 0.0
+    """Of `model.freshness`."""
 
 
 def interest_graph(weights: Weights) -> bytes:
@@ -102,7 +107,7 @@ def interest_graph(weights: Weights) -> bytes:
 def scorer_graph(weights: Weights) -> bytes:
     """Cosine + co-occurrence + a popularity prior that fades as a user's events grow + what sells since the last visit.
 
-    Beside them a word for new items, and one on prices.
+    Beside them a word for new items, and one each on prices and on how fresh an item is.
 
     Inputs interests (B, R, D), items (B, K, D), features (B, R, K, F); output scores (B, R, K).
     """
@@ -114,7 +119,7 @@ def scorer_graph(weights: Weights) -> bytes:
     for number, name in enumerate(FEATURES):
         graph.constant(f"{name}_at", number, np.int64)
         graph.add("Gather", ["features", f"{name}_at"], name, axis=3)
-    for name in ("directed", "symmetric", "popularity"):
+    for name in (*VALUES, "popularity"):
         graph.constant(f"{name}_weight", getattr(weights, name))
         graph.add("Mul", [name, f"{name}_weight"], f"{name}_part")
     graph.constant("one", 1.0)
@@ -128,9 +133,11 @@ def scorer_graph(weights: Weights) -> bytes:
     graph.add("Mul", ["borrowed", "borrowed_weight"], "borrowed_part")
     graph.constant("apart_weight", weights.apart)
     graph.add("Mul", ["apart", "apart_weight"], "apart_part")
+    graph.constant("fresh_weight", weights.fresh)
+    graph.add("Mul", ["fresh", "fresh_weight"], "fresh_part")
     graph.constant("scale", weights.scale)
     graph.add("Mul", ["cosines", "scale"], "alike")
-    parts = ["directed_part", "symmetric_part", "prior", "trend", "borrowed_part", "apart_part"]
+    parts = [*(f"{name}_part" for name in VALUES), "prior", "trend", "borrowed_part", "apart_part", "fresh_part"]
     graph.add("Sum", ["alike", *parts], "scores")
     return graph.bytes(
         "scorer",

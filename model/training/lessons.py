@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from model.interest import KINDS
 from model.training.examples import Mask, Requests, replay
-from model.training.line_weights import KIND_FACTORS, Codes, codes
+from model.training.line_weights import KIND_FACTORS, Codes, codes, with_again
 from model.training.logs.columns import Ints32, Ints64, Log
 from model.training.splits import touches
 
@@ -44,35 +44,54 @@ def training_requests(log: Log, rows: Mask, lines: int, age_ms: int) -> Requests
     return replay(log, np.flatnonzero(rows & touches(log)), rows, lines, age_ms)
 
 
-def lessons(log: Log, requests: Requests, told: Codes, queries: Ints32 | None = None, text_lines: int = 0) -> Lessons:
+class Read(NamedTuple):
+    """What texts add, in the lines of a window whose texts are read: its newest, as `model.gather` counts them."""
+
+    lines: int
+    """How many of a window's newest lines."""
+    queries: Ints32
+    """(X,) number of the text of a line without an item, -1 for none."""
+    codes: Codes
+    """(X,) what lines tell then: an unrated review has the stars that its words amount to."""
+
+
+def lessons(log: Log, requests: Requests, told: Codes, read: Read | None = None) -> Lessons:
     """The requests as the network reads them.
 
     Args:
         log: the requests' own.
         requests: Q.
         told: `codes_of` the log.
-        queries: (X,) number of the text of a line without an item, -1 for none.
-        text_lines: how many of a window's newest lines have their texts read.
+        read: what texts add; None: none is read.
     """
-    rows, items_of = requests.rows, log.item
+    rows = requests.rows
     there = rows >= 0
     held = np.where(there, rows, 0)
+    items, lines = log.item[held], told[held]
+    if read is not None:
+        near = there.sum(1, keepdims=True) - 1 - np.arange(rows.shape[1]) < read.lines
+        queries = read.queries[held]
+        items = np.where(near & (items < 0) & (queries >= 0), len(log.items) + queries, items)
+        lines = np.where(near, read.codes[held], lines)
     speaks = np.array([KIND_FACTORS[kind] != 0 for kind in KINDS])
-    if queries is not None:
-        items_of = np.where((items_of < 0) & (queries >= 0), len(log.items) + queries, items_of)
-        newer = there.sum(1, keepdims=True) - 1 - np.arange(rows.shape[1])
-        there = there & ((log.item[held] >= 0) | (newer < text_lines))
-    counted = there & (items_of[held] >= 0) & speaks[log.kind[held]]
+    counted = there & (items >= 0) & speaks[log.kind[held]]
     newest_first = np.argsort(~counted[:, ::-1], axis=1, kind="stable")
-    rows = np.take_along_axis(rows[:, ::-1], newest_first, 1)
-    counted = np.take_along_axis(counted[:, ::-1], newest_first, 1)
-    held = np.where(counted, rows, 0)
-    items = np.where(counted, items_of[held], -1).astype(np.int32)
-    newest = requests.rows.max(axis=1, initial=-1)  # Rows ascend with time.
+    items, lines, counted = (np.take_along_axis(each[:, ::-1], newest_first, 1) for each in (items, lines, counted))
+    items = np.where(counted, items, -1).astype(np.int32)
+    newest = rows.max(axis=1, initial=-1)  # Rows ascend with time.
     newest_ms = np.where(newest >= 0, log.at_ms[newest], -1)
-    times = again(np.where(items < len(log.items), items, -1))
-    lines = np.where(counted, told[held], 0) + codes(np.zeros(items.shape, np.int32), {"again": times})
-    return Lessons(items, lines.astype(np.int32), requests.target, newest_ms)
+    return Lessons(items, repeated(np.where(counted, lines, 0), items, len(log.items)), requests.target, newest_ms)
+
+
+def repeated(lines: Codes, items: Ints32, size: int) -> Codes:
+    """(Q, N) codes of lines, with how often their items came before in these very windows.
+
+    Args:
+        lines: (Q, N) codes.
+        items: (Q, N) numbers, newest first, -1 behind.
+        size: I, the number from which on they are texts'.
+    """
+    return with_again(lines, again(np.where(items < size, items, -1)))
 
 
 def codes_of(log: Log) -> Codes:

@@ -116,6 +116,14 @@ def codes(kinds: npt.NDArray[np.integer[Any]], numbers: Mapping[str, npt.NDArray
     return found
 
 
+def with_again(told: Codes, times: npt.NDArray[np.integer[Any]]) -> Codes:
+    """The codes with another AGAIN: so many older lines name the same item. Both of one shape."""
+    place = 1 + NAMES.index(AGAIN)
+    now, step = told // STEPS[place] % SIZES[place], STEPS[place]
+    found: Codes = (told + (np.searchsorted(EDGES[AGAIN], times, side="right") - now) * step).astype(np.int32)
+    return found
+
+
 def places(told: Codes) -> npt.NDArray[np.int64]:
     """(..., 1 + len(NAMES)) places among all T that these codes stand for."""
     found: npt.NDArray[np.int64] = told[..., None] // STEPS % np.array(SIZES) + STARTS

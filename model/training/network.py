@@ -68,13 +68,18 @@ class Towers(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(math.log(SCALE)))
         self.dropout = nn.Dropout(dropout)
 
-    def items(self) -> tuple[Tensor, Tensor]:
-        """(I, D) as candidates and (I + S, D) as context, neither of unit length."""
+    def items(self, some: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(I, D) as candidates and (I + S, D) as context, neither of unit length.
+
+        Args:
+            some: (S,) numbers of the texts that are wanted, from 0; None: all.
+        """
         both = self.texts @ self.projection + self.own
         contexts = both + self.context
-        if len(self.queries):
-            lent = (self.own + self.context)[self.lenders].mean(1)
-            contexts = torch.cat([contexts, self.queries @ self.projection + lent])
+        queries, lenders = (told if some is None else told[some] for told in (self.queries, self.lenders))
+        if len(queries):
+            lent = (self.own + self.context)[lenders].mean(1)
+            contexts = torch.cat([contexts, queries @ self.projection + lent])
         return self.dropout(both), self.dropout(contexts)
 
     def line_table(self) -> Tensor:
@@ -103,8 +108,10 @@ class Towers(nn.Module):
 
     def forward(self, items: Tensor, lines: Tensor, among: Tensor) -> Tensor:
         """(B, A) scores of the items `among`, (A,) numbers."""
-        candidates, contexts = self.items()
-        interests = self.interests(items, lines, contexts)
+        typed = items >= len(self.own)
+        some, places = torch.unique(items[typed] - len(self.own), return_inverse=True)  # A step holds few of S texts.
+        candidates, contexts = self.items(some)
+        interests = self.interests(items.masked_scatter(typed, places + len(self.own)), lines, contexts)
         return self.scores(interests, candidates[among])
 
     def scores(self, interests: Tensor, candidates: Tensor) -> Tensor:

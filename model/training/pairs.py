@@ -3,14 +3,17 @@
 Knows nothing of Kafka or of how the counts are used. Memory grows with distinct pairs, which `reach` bounds per event.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
-from model.cooccurrence import Cooccurrence, Ints, cooccurrence
+from model.cooccurrence import VALUES, Cooccurrence, Ints, cooccurrence
 from model.event import Kind
 from model.interest import KINDS
+from model.session import Floats
 from model.training.logs.columns import Ints32, Log
 
 Doubles = npt.NDArray[np.float64]
@@ -94,9 +97,32 @@ def _shrunk(item_ids: list[str], events: Doubles, keys: Ints, values: Doubles, c
     starts = np.searchsorted(a[order], a[order])
     kept = np.sort(order[np.arange(len(order)) - starts < counting.neighbours])  # Back to ascending (a, b).
     indptr = np.searchsorted(a[kept], np.arange(len(item_ids) + 1))
-    return cooccurrence(
-        item_ids, indptr, b[kept], directed[kept].astype(np.float32), symmetric[kept].astype(np.float32)
-    )
+    told: Floats = np.array([directed[kept], symmetric[kept], np.zeros(len(kept))], np.float32)
+    return cooccurrence(item_ids, indptr, b[kept], told)
+
+
+def with_kin(counted: Cooccurrence, item_ids: Sequence[str], kin: sparse.csr_array) -> Cooccurrence:
+    """The counts with the kin of items that few events touch; its neighbours come beside those that were kept.
+
+    Args:
+        counted: any.
+        item_ids: (I,) of a log.
+        kin: (I, I) by their numbers, from an item to who is known by it.
+    """
+    numbers = np.array([counted.numbers.get(item_id, -1) for item_id in item_ids], np.int64)
+    found = kin.tocoo()
+    a, b = numbers[found.row], numbers[found.col]
+    there = (a >= 0) & (b >= 0)
+    size = len(counted.item_ids)
+    sources = np.repeat(np.arange(size), np.diff(counted.indptr))
+    keys = np.concatenate([sources * size + counted.indices, a[there] * size + b[there]])
+    added = np.zeros((3, int(there.sum())), np.float32)
+    added[VALUES.index("kin")] = found.data[there]
+    distinct, places = np.unique(keys, return_inverse=True)
+    values = [np.bincount(places, each, len(distinct)) for each in np.concatenate([counted.values, added], axis=1)]
+    indptr = np.searchsorted(distinct // size, np.arange(size + 1))
+    merged: Floats = np.array(values, np.float32)
+    return cooccurrence(counted.item_ids, indptr, distinct % size, merged)
 
 
 def _looked_up(keys: Ints, values: Doubles, wanted: Ints) -> Doubles:

@@ -97,7 +97,8 @@ def _accuracy(found: Results, heads: Sequence[tuple[str, str, str]]) -> Table:
         for _, condition, part in heads:
             row = rows.get((system, condition, part))
             cells.append("" if row is None else _cell(row, signs))
-        table.add_row(system, *cells, style="bold" if about["kind"] == "bundle" else "")
+        seeds = f", mean of {about['seeds']} seeds" if about["seeds"] > 1 else ""  # One that is missing is seen.
+        table.add_row(system + seeds, *cells, style="bold" if about["kind"] == "bundle" else "")
     return table
 
 

@@ -15,7 +15,7 @@ from model.bundle import Bundle
 from model.cooccurrence import Cooccurrence
 from model.session import Floats
 from model.training import together
-from model.training.calibrate import Worth, calibrate, neighbours, shrunk
+from model.training.calibrate import Worth, calibrate
 from model.training.course import Course
 from model.training.examples import Mask
 from model.training.export import Parity, export, learned_of, parity, settle
@@ -23,7 +23,8 @@ from model.training.fit import FitSettings, Fitted, FitWatch, fit
 from model.training.folder import replaceable
 from model.training.lessons import Lessons, touched
 from model.training.logs.columns import Log
-from model.training.pairs import Counting, count
+from model.training.pairs import Counting, count, with_kin
+from model.training.scoring import kin_matrix, neighbours, shrunk
 from model.training.splits import Split
 
 SHOWN = 5000
@@ -110,6 +111,7 @@ def train(
             "valid_ndcg@10": {"after_epochs": fitted.ndcg, **worth.steps},
             "valid_recall@10_new_items": worth.new_items,
             "sentiment": sentiment.told,
+            "queries": {"read": len(course.queries.texts), "lines_left_out": course.queries.left_out},
             "encoder": base.model,
         }
     )
@@ -152,7 +154,7 @@ def _learned(course: Course, settings: TrainSettings, folder: Path | None, watch
     if together.rank() == 0:
         watch.say("choosing what co-occurrence, what sells and new items are worth")
         counts = touched(log, rows)
-        worth = calibrate(log, learned_of(fitted.towers), counts, counted, *course.valid, known)
+        worth = calibrate(log, learned_of(fitted.towers), counts, counted, *course.valid)
     if settings.refit:
         rows = course.all_rows
         lessons, known = course.learning(rows)
@@ -160,13 +162,16 @@ def _learned(course: Course, settings: TrainSettings, folder: Path | None, watch
         last = learn(lessons, known, until=fitted.epochs, folder=again)
         fitted = fitted._replace(towers=last.towers)  # What validation said is said of the first.
         counted = count(log, settings.counting, rows)
-    if worth.shrink:
-        learned = learned_of(fitted.towers)
-        settle(fitted.towers, shrunk(learned, neighbours(learned, touched(log, rows)), worth.shrink))
+    learned = learned_of(fitted.towers)
+    beside = neighbours(learned.texts, touched(log, rows))
+    settle(fitted.towers, shrunk(learned, beside, worth.shrink))
+    if worth.known_kin:  # The graph's weight is that of new items.
+        kin = kin_matrix(beside, worth.kin_shrink) * np.float32(worth.known_kin / worth.kin)
+        counted = with_kin(counted, log.items.ids, kin)
     return _Learned(fitted, worth, counted, lessons, known)
 
 
-NOTHING = Worth(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, {}, {})
+NOTHING = Worth(*(0.0,) * 10, steps={}, new_items={})
 """Where there is no validation to choose by."""
 
 

@@ -18,6 +18,11 @@ T = 1_700_000_000_000
 MINUTE = 60_000
 
 
+def old_topic(broker: Broker, partitions: int = 1) -> str:
+    """A topic that keeps records of years ago: a broker looks for what is too old 30 s after its start."""
+    return a_topic(broker, partitions, retention_ms="-1")
+
+
 def produced(broker: Broker, topic: str, stamps: Sequence[int], partitions: int = 1) -> None:
     """One click a stamp, in this order; number n goes to partition n modulo partitions."""
     producer = Producer({"bootstrap.servers": broker.bootstrap, "linger.ms": 5})
@@ -34,7 +39,7 @@ def numbers(broker: Broker, topic: str, from_ms: int, to_ms: int) -> list[int]:
 
 
 def test_a_topic_between_two_times(broker: Broker) -> None:
-    topic = a_topic(broker, partitions=3)
+    topic = old_topic(broker, partitions=3)
     stamps = [T + number * MINUTE for number in range(60)]
     produced(broker, topic, stamps, partitions=3)
     assert numbers(broker, topic, 0, T * 2) == list(range(60))
@@ -44,13 +49,13 @@ def test_a_topic_between_two_times(broker: Broker) -> None:
 
 
 def test_a_record_that_is_late_in_its_partition_is_found(broker: Broker) -> None:
-    topic = a_topic(broker)
+    topic = old_topic(broker)
     produced(broker, topic, [T, T + 30 * MINUTE, T + 5 * MINUTE, T + 200 * MINUTE, T + 201 * MINUTE])
     assert numbers(broker, topic, T, T + 10 * MINUTE) == [0, 2]
 
 
 def test_an_empty_topic_is_no_line(broker: Broker) -> None:
-    assert numbers(broker, a_topic(broker), 0, T) == []
+    assert numbers(broker, old_topic(broker), 0, T) == []
 
 
 def test_a_topic_that_is_not_there_is_named(kafka: ApacheKafka) -> None:
@@ -59,7 +64,7 @@ def test_a_topic_that_is_not_there_is_named(kafka: ApacheKafka) -> None:
 
 
 def test_a_topic_that_is_never_at_rest_is_read_to_where_it_ended_at_the_start(kafka: ApacheKafka) -> None:
-    topic = a_topic(kafka)
+    topic = old_topic(kafka)
     produced(kafka, topic, [T] * 10)
     stopping = threading.Event()
 
@@ -79,7 +84,7 @@ def test_a_topic_that_is_never_at_rest_is_read_to_where_it_ended_at_the_start(ka
 
 
 def test_what_was_aborted_is_in_no_log(kafka: ApacheKafka) -> None:
-    topic = a_topic(kafka)
+    topic = old_topic(kafka)
     for number, ends in enumerate(("commit_transaction", "abort_transaction", "commit_transaction")):
         with a_transaction(kafka) as producer:
             producer.produce(topic, b'{"event_id":"e%d"}' % number, b"u", 0, timestamp=T)
@@ -89,7 +94,7 @@ def test_what_was_aborted_is_in_no_log(kafka: ApacheKafka) -> None:
 
 
 def test_a_dump_is_a_log_that_training_reads(broker: Broker, tmp_path: Path) -> None:
-    topic = a_topic(broker, partitions=2)
+    topic = old_topic(broker, partitions=2)
     produced(broker, topic, [T + number for number in range(40)], partitions=2)
     path = tmp_path / "log.jsonl"
     found = records({"bootstrap.servers": broker.bootstrap}, topic, T, T + 30)

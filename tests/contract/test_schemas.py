@@ -5,8 +5,10 @@ refuses, the parser refuses.
 """
 
 import json
+import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -192,6 +194,27 @@ def test_schema_and_parser_draw_the_same_borders(good: dict[str, Any], bad: dict
     assert not EVENT.is_valid({**GOOD, **bad})
     with pytest.raises(EventError):
         parse_event(orjson.dumps({**GOOD, **bad}), b"u", None, 0)
+
+
+def test_the_command_prints_each_file_and_writes_them_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from stream.cli import invoke
+
+    assert invoke(["contract"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out) == ASYNCAPI
+    assert invoke(["contract", "event.json"]) == 0
+    assert json.loads(capsys.readouterr().out) == SCHEMAS["event.json"]
+    assert invoke(["contract", "--out", str(tmp_path / "contract")]) == 0
+    assert {path.name for path in (tmp_path / "contract").iterdir()} == {"asyncapi.yaml", *SCHEMAS}
+    assert invoke(["contract", "order.json"]) == 2
+    assert "event.json" in capsys.readouterr().err
+
+
+def test_the_contract_travels_with_the_package() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert {"model.contract", "model.formats"} <= set(project["packages"])
+    patterns = project["package-data"]["model.contract"]
+    for name in ("asyncapi.yaml", *SCHEMAS):
+        assert any(Path(name).match(pattern) for pattern in patterns), name
 
 
 def references(node: Any) -> Iterator[str]:

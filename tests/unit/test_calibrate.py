@@ -9,10 +9,15 @@ from model.item_tower import LENDERS, AsTheyAre
 from model.popularity import HALF_LIFE_MS, add_counts
 from model.prices import FARTHEST
 from model.training.baselines.protocol import Asked, asked
-from model.training.calibrate import (
+from model.training.calibrate import calibrate
+from model.training.examples import DAY_MS, replay
+from model.training.lessons import Lessons, codes_of, lessons, touched
+from model.training.line_weights import PRIOR
+from model.training.logs.columns import Items, Log
+from model.training.pairs import Counting, count
+from model.training.scoring import (
     Learned,
-    borrowed,
-    calibrate,
+    kin_matrix,
     neighbours,
     pair_matrices,
     popularity_at,
@@ -20,11 +25,6 @@ from model.training.calibrate import (
     shrunk,
     tower_scores,
 )
-from model.training.examples import DAY_MS, replay
-from model.training.lessons import Lessons, codes_of, known_items, lessons, touched
-from model.training.line_weights import PRIOR
-from model.training.logs.columns import Items, Log
-from model.training.pairs import Counting, count
 from model.training.splits import leave_one_out
 from tests.logs import log_of
 from tests.shop import shelved
@@ -80,7 +80,7 @@ def test_co_occurrence_is_found_where_it_tells_the_next_item(
 ) -> None:
     split = leave_one_out(log)
     counted = count(log, Counting(shrink=1.0), split.train)
-    worth = calibrate(log, learned, touched(log, split.train), counted, *put, known_items(log, split.train))
+    worth = calibrate(log, learned, touched(log, split.train), counted, *put)
     assert worth.directed + worth.symmetric > 0
     assert worth.steps["directed"] > worth.steps["towers"] + 0.2
     # Ties go to the first of the grid: what brings nothing is left out.
@@ -95,19 +95,8 @@ def test_pairs_stand_at_their_items_numbers(log: Log) -> None:
         start, end = counted.indptr[place : place + 2]
         for pair in range(start, end):
             column = log.items.numbers[counted.item_ids[counted.indices[pair]]]
-            assert directed[row, column] == counted.directed[pair]
-            assert symmetric[row, column] == counted.symmetric[pair]
-
-
-def test_who_lends_nothing_borrows_from_the_nearest_lenders(learned: Learned) -> None:
-    vectors = np.random.default_rng(2).normal(size=(ITEMS, 3)).astype(np.float32)
-    lenders = np.arange(ITEMS) % 5 != 0
-    found = borrowed(learned.texts, lenders, vectors)
-    assert np.array_equal(found[lenders], vectors[lenders])
-    for item in np.flatnonzero(~lenders):
-        alike = learned.texts @ learned.texts[item]
-        near = np.flatnonzero(lenders)[np.argsort(-alike[lenders])[:LENDERS]]
-        assert found[item] == pytest.approx(vectors[near].mean(0), abs=1e-5)
+            assert directed[row, column] == counted.values[0, pair]
+            assert symmetric[row, column] == counted.values[1, pair]
 
 
 def test_what_sells_is_what_the_catalogue_says_on_that_morning(log: Log) -> None:
@@ -141,7 +130,7 @@ def test_prices_apart_are_those_that_are_served(log: Log, learned: Learned, put:
 def test_few_events_are_mixed_with_the_neighbours_and_many_are_not(learned: Learned) -> None:
     own, context = np.random.default_rng(3).normal(size=(2, ITEMS, DIM)).astype(np.float32)
     told, counts = learned._replace(own=own, context=context), np.arange(ITEMS)
-    beside = neighbours(told, counts)
+    beside = neighbours(told.texts, counts)
     found = shrunk(told, beside, 4.0)
     for item in (1, 4, ITEMS - 1):
         alike = learned.texts @ learned.texts[item]
@@ -152,3 +141,15 @@ def test_few_events_are_mixed_with_the_neighbours_and_many_are_not(learned: Lear
             assert mine[item] == pytest.approx(expected, abs=1e-5)
     assert np.array_equal(found.own[0], own[0])
     assert shrunk(told, beside, 0.0).own == pytest.approx(own, rel=1e-5)
+
+
+def test_who_is_hardly_known_is_known_by_kin(learned: Learned) -> None:
+    counts = np.arange(ITEMS)
+    beside = neighbours(learned.texts, counts)
+    found = kin_matrix(beside, 2.0).toarray()
+    assert found[:, 0].sum() == 0  # Without an event it is new, and borrows where it is served.
+    for item in (1, 4, ITEMS - 1):
+        expected = np.zeros(ITEMS)
+        expected[beside.lenders[item]] = 2 / (item + 2) / LENDERS
+        assert found[:, item] == pytest.approx(expected, abs=1e-6)
+    assert kin_matrix(neighbours(learned.texts, np.where(counts < 3, 1, 0)), 2.0).nnz == 0  # Too few to lend.

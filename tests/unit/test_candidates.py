@@ -7,6 +7,7 @@ from model.candidates import Candidates, Limits, Pairs, co_features, counted_pai
 from model.catalogue import Catalogue
 from model.cooccurrence import cooccurrence
 from model.item_tower import AsTheyAre
+from model.lending import borrowers
 from tests.shop import AT, shelved
 
 B, N, D, ITEMS = 12, 6, 8, 60
@@ -35,7 +36,8 @@ class World:
         a, b = np.nonzero(dense)
         directed = dense[a, b].astype(np.float32)
         indptr = np.searchsorted(a, np.arange(len(counted) + 1))
-        self.counted = cooccurrence(counted, indptr, b, directed, (directed * 2).astype(np.float32))
+        values = np.stack([directed, directed * 2, directed * 3])
+        self.counted = cooccurrence(counted, indptr, b, values.astype(np.float32))
         self.dense = dense.astype(np.float32)
         self.numbers = dice.integers(-1, len(counted), (B, N))
         self.weights = dice.choice([1.0, 0.5, -0.5, 0.0, 0.001], (B, 3, N)).astype(np.float32)
@@ -43,7 +45,9 @@ class World:
         self.interests = (interests / np.linalg.norm(interests, axis=1, keepdims=True)).astype(np.float32)
         self.hidden = [set(dice.integers(1, ITEMS, 9).tolist()) for _ in range(B)]
         self.known = dice.uniform(size=B) < 0.7
-        self.pairs: Pairs = counted_pairs(self.numbers, self.counted, self.catalogue.watch(counted))
+        self.pairs: Pairs = counted_pairs(
+            self.numbers, self.counted, self.catalogue.watch(counted), borrowers(self.catalogue.lent, (), self.counted)
+        )
 
     def candidates(self) -> Candidates:
         return retrieve(
@@ -100,8 +104,9 @@ def test_candidates_are_what_loops_would_choose(world: World) -> None:
 
 def test_co_occurrence_is_what_loops_would_sum(world: World) -> None:
     candidates = world.candidates()
-    directed, symmetric = co_features(candidates, world.weights[:, :1])
+    directed, symmetric, kin = co_features(candidates, world.weights[:, :1])
     np.testing.assert_allclose(symmetric, 2 * directed, rtol=1e-5)
+    np.testing.assert_allclose(kin, 3 * directed, rtol=1e-5)
     for user in range(B):
         for place, row in enumerate(candidates.rows[user]):
             if row >= 0:
@@ -111,7 +116,7 @@ def test_co_occurrence_is_what_loops_would_sum(world: World) -> None:
 def test_co_occurrence_of_the_chosen_is_the_same_in_every_variant(world: World) -> None:
     candidates = world.candidates()
     chosen = np.tile(np.array([3, 0, 7]), (B, 1))
-    directed, _ = co_features(candidates, world.weights, chosen)
+    directed, _, _ = co_features(candidates, world.weights, chosen)
     assert directed.shape == (B, 3, 3)
     for user in range(B):
         for variant in range(3):
@@ -132,11 +137,10 @@ def test_someone_who_has_hidden_all_that_sells_gets_what_sells_next(world: World
 
 def test_with_nothing_on_the_shelf_there_is_no_candidate() -> None:
     none = np.zeros(0, np.int64)
-    flat = np.zeros(0, np.float32)
     found = retrieve(
         np.zeros((2, D), np.float32),
         np.zeros((2, N), np.float32),
-        Pairs(none, none, none, flat, flat),
+        Pairs(none, none, none, np.zeros((3, 0), np.float32)),
         np.array([True, False]),
         (none, none),
         Catalogue(AsTheyAre(D)),

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -22,9 +23,27 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     script = "import sys; from stream.cli import invoke; invoke(['--help']); "
     script += f"print([name for name in {heavy} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    for name in ("broker", "demo", "doctor", "dump", "log", "model", "replay", "topics", "worker"):
+    names = ("broker", "contract", "demo", "doctor", "dump", "log", "model", "replay", "topics", "validate", "worker")
+    for name in names:
         assert f"\n  {name}" in ran.stdout
     assert ran.stdout.splitlines()[-1] == "[]"
+
+
+def commands(group: click.Group = firstclick, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        yield f"{before}{name}", command
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{name} ")
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()))
+def test_every_command_and_option_says_what_it_is_for(name: str, command: click.Command) -> None:
+    context = click.Context(command)
+    assert not command.get_short_help_str(80).endswith("..."), "the list of commands would cut it off"
+    for param in command.get_params(context):
+        if isinstance(param, click.Option):
+            told = (param.help or "").split("[default:")[0]
+            assert told.strip(), f"firstclick {name} {param.opts[0]}"
 
 
 def test_every_setting_is_an_option_of_the_worker_under_its_groups_heading(capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,6 +101,9 @@ def test_a_default_is_told_once() -> None:
         (["replay", "/nowhere.jsonl", "--to", "events"], Exit.USAGE, "/nowhere.jsonl"),
         (["demo", "--seconds", "-1"], Exit.USAGE, "--seconds"),
         (["dump", "--topic", "events", "--from", "yesterday"], Exit.USAGE, "yesterday is no time"),
+        (["dump", "--topic", "events", "--from", "1969-12-31"], Exit.USAGE, "1969-12-31 is before 1970, where Kafka's"),
+        (["log", "--topic", "t", "--to", "0001-01-01"], Exit.USAGE, "0001-01-01 is before 1970"),
+        (["log", "--topic", "t", "--to", "1795564800000000000"], Exit.USAGE, "after the year 9999; write milliseconds"),
         (["dump", "--topic", "events", "--from", "2027-01-01", "--to", "2026-01-01"], Exit.USAGE, "--to 2026-01-01"),
         (["log"], Exit.USAGE, "neither FILES nor --topic; name"),
         (["train", "--out", "o"], Exit.USAGE, "neither --log nor --topic; name"),
@@ -91,7 +113,7 @@ def test_a_default_is_told_once() -> None:
         (["log", "f", "--from", "2026-01-01"], Exit.USAGE, "--from without --topic; "),
         (["log", "--topic", "t", "--items", "f", "--items-topic", "i"], Exit.USAGE, "both --items and --items-topic"),
         (["log", "--topic", "t", "--format", "common"], Exit.USAGE, "--format common with --topic"),
-        (["tune", "--topic", "t", "--from", "9999-01-01"], Exit.USAGE, "--from 9999-01-01T00:00:00Z is not"),
+        (["tune", "--topic", "t", "--to", "1970-01-01"], Exit.USAGE, "--from 1970-01-01T00:00:00Z is not"),
         (["log", "/nowhere.jsonl"], Exit.BAD_INPUT, "/nowhere.jsonl"),
         (["log", "/nowhere.jsonl", "--format", "csv"], Exit.USAGE, "amazon2018"),
     ],
@@ -155,6 +177,8 @@ def test_a_check_ends_with_1_where_a_line_is_bad(line: str, code: Exit, tmp_path
         ("2026-11-25T01:00:00.5Z", 1_795_568_400_500),
         ("2026-11-25T01:00:00+01:00", 1_795_564_800_000),
         ("1795564800000", 1_795_564_800_000),
+        ("1970-01-01", 0),
+        ("9999-12-31T23:59:59.999", 253_402_300_799_999),
     ],
 )
 def test_times_are_written_as_dates_or_in_milliseconds(written: str, at_ms: int) -> None:

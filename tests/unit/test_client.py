@@ -60,6 +60,19 @@ def test_a_secret_on_the_command_line_is_refused_and_not_repeated(
     assert PASSWORD not in said.out + said.err
 
 
+def test_a_registrys_secret_is_not_typed_either_and_no_settings_show_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"https://shop:{PASSWORD}@registry.example"
+    assert invoke(["worker", "--registry", url]) == Exit.USAGE
+    said = capsys.readouterr()
+    assert "FIRSTCLICK_REGISTRY" in said.err
+    monkeypatch.setenv("FIRSTCLICK_REGISTRY", url)
+    settings = Settings.load()
+    assert settings.registry == url
+    assert PASSWORD not in f"{settings!r} {said.err}"
+
+
 def test_no_print_of_settings_shows_a_secret(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,9 @@
 """The demo without a broker: the shop's words, the shoppers' acts, the board's sums and the lines it prints."""
 
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
 import orjson
 import pytest
 from rich.console import Console
@@ -9,9 +13,11 @@ from model.training.logs.shorthand import spell, title
 from stream.demo import shop as shops
 from stream.demo import shoppers
 from stream.demo.board import Board, Row
+from stream.demo.bundle import ready
 from stream.demo.screen import Screen, plain_lines
 from stream.demo.shop import Purchase
 from stream.errors import WrongUsage
+from tests.shop import make_bundle
 
 NOW_MS = 1_700_000_000_000
 TITLES = {"1": "Milk", "2": "Bread", "3": "Tea"}
@@ -142,3 +148,34 @@ def test_the_households_purchases_are_in_time_order_each_item_once_a_basket(shop
     assert len({(purchase.basket, purchase.item_id) for purchase in purchases}) == len(purchases)
     assert {purchase.household for purchase in purchases} == {*shoppers.WATCHED, *shoppers.CROWD}
     assert all(purchase.item_id in shop.products and purchase.quantity > 0 for purchase in purchases)
+
+
+def _gone(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def _half(folder: Path) -> None:
+    (folder / "scorer.onnx").unlink()
+
+
+def _of_another_format(folder: Path) -> None:
+    manifest = orjson.loads((folder / "manifest.json").read_bytes())
+    (folder / "manifest.json").write_bytes(orjson.dumps({**manifest, "format": 1}))
+
+
+@pytest.mark.parametrize(
+    ("broken", "why"), [(_gone, "there is no"), (_half, "scorer.onnx"), (_of_another_format, "format")]
+)
+def test_the_demo_goes_on_untrained_and_says_why_where_its_bundle_is_not_whole(
+    broken: Callable[[Path], None], why: str, tmp_path: Path
+) -> None:
+    trained, other, said = make_bundle(tmp_path).path, tmp_path / "other", list[str]()
+    assert ready(said.append, trained, other) == trained
+    assert said == []
+    broken(trained)
+    assert ready(said.append, trained, other) == other
+    (line,) = said
+    assert str(trained) in line
+    assert why in line
+    assert "`make install`" in line
+    assert ("`rm -r" in line) == trained.exists(), "make does not make again what lies there"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -152,18 +153,82 @@ def test_baselines_are_taken_from_an_earlier_judgement_as_they_were(log: Log, tm
     assert told(later)["differences"] == told(whole)["differences"]
 
 
+def test_without_the_clock_there_what_reads_none_is_taken_into_its_rows_here(log: Log, tmp_path: Path) -> None:
+    setup = Setup(log, leave_one_out(log), LINES, AGE_MS, clock=True, say=lambda _: None)
+    names = ["popularity", "now"]
+    whole = evaluate(setup, [Knows("knows")], names)
+    write(evaluate(replace(setup, clock=False), [Knows("knows")], names), tmp_path)
+    later = evaluate(setup, [Knows("knows")], names, tmp_path)
+    assert later.row("popularity", CLOCK) == later.row("popularity", WHOLE)._replace(condition=CLOCK)
+    assert told(later)["rows"] == told(whole)["rows"]
+    assert told(later)["differences"] == told(whole)["differences"]
+
+
+def test_what_was_judged_by_the_clock_alone_is_not_among_rows_without_one(log: Log, tmp_path: Path) -> None:
+    setup = Setup(log, leave_one_out(log), LINES, AGE_MS, clock=True, say=lambda _: None)
+    write(evaluate(setup, [], ["popularity", "now"]), tmp_path)
+    later = evaluate(replace(setup, clock=False), [Knows("knows")], [], tmp_path)
+    assert later.systems.keys() == {"knows", "popularity"}
+    assert CLOCK not in {row.condition for row in later.rows}
+
+
+def test_a_hybrid_begins_at_what_was_chosen_for_its_parts_earlier(log: Log, tmp_path: Path) -> None:
+    setup = Setup(log, leave_one_out(log), LINES, AGE_MS, clock=True, say=lambda _: None)
+    write(evaluate(setup, [], ["cooccurrence", "now"]), tmp_path)
+    earlier = orjson.loads((tmp_path / "evaluation.json").read_bytes())
+    earlier["systems"]["co-occurrence"]["choice"]["shrink"] = 100  # No first value, and not tuned again in company.
+    (tmp_path / "evaluation.json").write_bytes(orjson.dumps(earlier))
+    later = evaluate(setup, [], ["cooccurrence+now"], tmp_path)
+    assert later.systems["co-occurrence + popularity now"]["choice"]["co-occurrence: shrink"] == 100
+
+
+ABOUT = {"hide": 0.0, "seed": 0, "shuffle_ties": False, "space": "1a2b"}
+
+
 @pytest.mark.parametrize(
-    ("about", "on", "why"), [({"hide": 0.1}, "test", "hide = 0.0"), ({"hide": 0.0}, "valid", "on = 'test'")]
+    ("changed", "why"),
+    [
+        ({"about": {**ABOUT, "hide": 0.1}}, r"hide = 0\.0, this run has 0\.1"),
+        ({"about": {**ABOUT, "space": "3c4d"}}, "space = '1a2b', this run has '3c4d'"),
+        ({"about": {**ABOUT, "split": "time"}}, "does not tell its split"),
+        ({"on": "valid"}, "on = 'test'"),
+        ({"lines": 2}, "lines = 32, this run has 2"),
+        ({"age_ms": DAY_MS}, f"age_ms = {AGE_MS}, this run has {DAY_MS}"),
+    ],
 )
-def test_a_judgement_of_other_requests_is_refused(
-    log: Log, tmp_path: Path, about: dict[str, float], on: str, why: str
-) -> None:
-    setup = Setup(log, leave_one_out(log), LINES, AGE_MS, about={"hide": 0.0}, say=lambda _: None)
+def test_a_judgement_of_other_requests_is_refused(log: Log, tmp_path: Path, changed: dict[str, Any], why: str) -> None:
+    setup = Setup(log, leave_one_out(log), LINES, AGE_MS, about=ABOUT, say=lambda _: None)
     with pytest.raises(EarlierError, match="holds no judgement"):
         evaluate(setup, [Knows("knows")], [], tmp_path)
     write(evaluate(setup, [], ["popularity"]), tmp_path)
     with pytest.raises(EarlierError, match=why):
-        evaluate(replace(setup, about=about, on=on), [Knows("knows")], [], tmp_path)
+        evaluate(replace(setup, **changed), [Knows("knows")], [], tmp_path)
+    without = evaluate(replace(setup, about={**ABOUT, "space": None}), [Knows("knows")], [], tmp_path)
+    assert "popularity" in without.systems, "no encoder, no other vectors"
+
+
+def test_another_log_of_the_same_size_is_refused(log: Log, tmp_path: Path) -> None:
+    write(evaluate(Setup(log, leave_one_out(log), LINES, AGE_MS, say=lambda _: None), [], ["popularity"]), tmp_path)
+    other = replace(log, item=log.item[::-1].copy())
+    with pytest.raises(EarlierError, match="log_digest"):
+        evaluate(Setup(other, leave_one_out(other), LINES, AGE_MS, say=lambda _: None), [], [], tmp_path)
+
+
+def test_where_ties_are_shuffled_their_seed_must_be_the_same(log: Log, tmp_path: Path) -> None:
+    setup = Setup(log, leave_one_out(log), LINES, AGE_MS, about={**ABOUT, "shuffle_ties": True}, say=lambda _: None)
+    write(evaluate(setup, [], ["popularity"]), tmp_path)
+    with pytest.raises(EarlierError, match="seed = 0, this run has 1"):
+        evaluate(replace(setup, about={**setup.about, "seed": 1}), [], [], tmp_path)
+
+
+def test_a_bundle_and_a_baseline_of_one_name_do_not_become_one_row(log: Log, tmp_path: Path) -> None:
+    setup = Setup(log, leave_one_out(log), LINES, AGE_MS, say=lambda _: None)
+    found = evaluate(setup, [Knows("popularity")], ["popularity"])
+    assert found.row("popularity").metrics["recall@1"] == 1.0
+    assert found.lacking == {"popularity": "a bundle has its name"}
+    write(evaluate(setup, [], ["popularity"]), tmp_path)
+    with pytest.raises(EarlierError, match="name the bundle otherwise"):
+        evaluate(setup, [Knows("popularity")], [], tmp_path)
 
 
 def written(log: Log, folder: Path) -> list[str]:
@@ -185,6 +250,11 @@ def test_the_command_judges_a_bundle_from_files(log: Log, tmp_path: Path, capsys
     assert (tmp_path / "out" / "evaluation.json").is_file()
     assert bundle.manifest.name in capsys.readouterr().out
     assert invoke(["evaluate", *files, "--baselines", "no such"]) == Exit.USAGE
+    about = orjson.loads((tmp_path / "out" / "evaluation.json").read_bytes())["about"]
+    assert (about["space"], about["lines"], about["split"]) == (bundle.space, bundle.lines, "leave-one-out")
+    capsys.readouterr()
+    assert invoke(["evaluate", str(bundle.path), *asked[1:]]) == Exit.USAGE
+    assert f"{bundle.model} is given twice" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("options", "first"), [([], 0.0), (["--refit"], 1.0), (["--refit", "--on", "valid"], 0.0)])

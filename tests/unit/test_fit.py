@@ -1,17 +1,25 @@
 """Training: it learns what can be learned, stops by validation, and resumes to the same."""
 
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from model.event import Kind
 from model.interest import KINDS
+from model.training import checkpoint
 from model.training.baselines.protocol import Asked
-from model.training.fit import BATCHES, FitSettings, FitWatch, batch_size, fit
-from model.training.lessons import Lessons
+from model.training.examples import truncated
+from model.training.fit import BATCHES, FitSettings, FitWatch, batch_size, cut, fit
+from model.training.lessons import Lessons, Read, codes_of, lessons, repeated, training_requests
+from model.training.queries import queries
+from tests.logs import log_of
+from tests.shop import AT, MINUTE
 
 ITEMS, DIM = 40, 16
 CLICK = KINDS.index(Kind.CLICK)
@@ -93,6 +101,97 @@ def test_a_checkpoint_of_another_training_is_refused(texts: np.ndarray, tmp_path
     fit(texts, chain(200, 0), known, replace(SETTINGS, epochs=1), folder=tmp_path)
     with pytest.raises(ValueError, match="another training"):
         fit(texts, chain(200, 0), known, replace(SETTINGS, epochs=1, dropout=0.5), folder=tmp_path)
+
+
+def test_a_checkpoint_without_a_parameter_or_of_another_shape_is_another_training(
+    texts: np.ndarray,  # type: ignore[type-arg]
+    tmp_path: Path,
+) -> None:
+    """As before line weights were learned: the parameter was not there, or a kind's place in its table."""
+    known, lessons, settings = np.ones(ITEMS, np.bool_), chain(200, 0), replace(SETTINGS, epochs=1)
+    towers = fit(texts, lessons, known, settings).towers
+    adam = torch.optim.Adam(towers.parameters())
+    training = {"settings": asdict(settings), "examples": 200}
+    for number, shape in enumerate([None, 3]):
+        older, folder = deepcopy(towers), tmp_path / str(number)
+        del older.line_changes
+        if shape is not None:
+            older.line_changes = torch.nn.Parameter(torch.zeros(shape))
+        checkpoint.save(folder, older, adam, {}, checkpoint.Progress(1, 1, 0.5, 0), training)
+        with pytest.raises(ValueError, match="another training: its parameters"):
+            fit(texts, lessons, known, settings, folder=folder)
+
+
+def test_a_checkpoint_that_knew_parameters_by_their_places_is_another_training(
+    texts: np.ndarray,  # type: ignore[type-arg]
+    tmp_path: Path,
+) -> None:
+    """Versions before kept what tells a training from others beside it, and Adam's state by number."""
+    settings = replace(SETTINGS, epochs=1)
+    save_file({"adam.0.step": torch.zeros(1)}, tmp_path / checkpoint.FILE)
+    with pytest.raises(ValueError, match="another training: its settings"):
+        fit(texts, chain(200, 0), np.ones(ITEMS, np.bool_), settings, folder=tmp_path)
+
+
+def test_adams_state_goes_to_its_parameter_whatever_their_order(tmp_path: Path) -> None:
+    """A vector and another of the same shape, which the optimisers hold in opposite orders."""
+
+    def made(turned: bool) -> tuple[torch.nn.Module, torch.optim.Adam]:
+        torch.manual_seed(0)
+        net = torch.nn.ParameterDict({name: torch.nn.Parameter(torch.ones(3)) for name in ("a", "b")})
+        return net, torch.optim.Adam(list(net.values())[:: -1 if turned else 1])
+
+    def step(net: torch.nn.Module, adam: torch.optim.Adam) -> None:
+        adam.zero_grad()
+        (net["a"].square() - 3 * net["b"]).sum().backward()
+        adam.step()
+
+    whole, adam = made(turned=False)
+    step(whole, adam)
+    checkpoint.save(tmp_path, whole, adam, {}, checkpoint.Progress(1, 1, 0.5, 0), {})
+    step(whole, adam)
+    resumed, other = made(turned=True)
+    assert checkpoint.resume(tmp_path, resumed, other, {}) == ({}, checkpoint.Progress(1, 1, 0.5, 0))
+    step(resumed, other)
+    for mine, theirs in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_a_cut_window_is_as_if_the_user_had_come_later() -> None:
+    """What its lines repeat is cut away with the lines that they repeat."""
+    dice = np.random.default_rng(0)
+    bought = [*dice.choice(["a", "b", "c"], 30).tolist(), "d"]
+    rows: list[dict[str, Any]] = [{"kind": "click", "item_id": item} for item in bought]
+    rows.insert(12, {"kind": "search", "query": "boots"})
+    rows.insert(13, {"kind": "search", "query": "boots"})
+    log = log_of({"user_id": "u", "at": AT + place * MINUTE, **row} for place, row in enumerate(rows))
+    every = np.ones(len(log), np.bool_)
+    told, wide = codes_of(log), 10
+    requests = training_requests(log, every, wide, 10**12)
+    read = Read(wide, queries(log, every).of, told)
+    whole = lessons(log, requests, told, read)
+    items, lines = (torch.tensor(each.astype(np.int64)) for each in (whole.items, whole.lines))
+    torch.manual_seed(0)
+    kept, codes = cut(items, lines, 0.8, len(log.items))
+    sizes = (kept >= 0).sum(1).numpy()
+    assert 0 < (sizes < (whole.items >= 0).sum(1)).sum() < len(sizes)
+    assert (codes != lines * (kept >= 0)).any()
+    later = lessons(log, truncated(requests, sizes), told, read)
+    assert np.array_equal(kept[:, : later.items.shape[1]], later.items)
+    assert np.array_equal((codes * (kept >= 0))[:, : later.lines.shape[1]], later.lines)
+
+
+def test_where_windows_are_cut_what_they_repeat_is_counted_anew(texts: np.ndarray) -> None:  # type: ignore[type-arg]
+    once = chain(200, 0)
+    once.items[:, 1] = once.items[:, 0]
+    twice = once._replace(lines=repeated(once.lines, once.items, ITEMS))
+
+    def learned(lessons: Lessons, share: float) -> torch.Tensor:
+        settings = replace(SETTINGS, epochs=1, cut=share)
+        return fit(texts, lessons, np.ones(ITEMS, np.bool_), settings).towers.own.detach()
+
+    assert not torch.equal(learned(once, 0.0), learned(twice, 0.0))
+    assert torch.equal(learned(once, 0.5), learned(twice, 0.5))
 
 
 def test_a_sampled_softmax_learns_the_same_chain(texts: np.ndarray) -> None:  # type: ignore[type-arg]

@@ -47,9 +47,9 @@ def test_small_towers_are_the_same_counts_within_three_in_a_hundred(tmp_path: Pa
     assert again.model != bundle.model, "other numbers are another model"
     before, after = cooccurrence.load(bundle), cooccurrence.load(again)
     assert (after.item_ids, after.indices.tolist()) == (before.item_ids, before.indices.tolist())
-    assert after.directed.dtype == before.directed.dtype
-    assert after.symmetric == pytest.approx(before.symmetric, rel=1 / 32)
-    assert len(np.unique(after.symmetric)) < len(np.unique(before.symmetric)) / 2
+    assert after.values.dtype == before.values.dtype
+    assert after.values == pytest.approx(before.values, rel=1 / 32)
+    assert len(np.unique(after.values)) < len(np.unique(before.values)) / 2
 
 
 def test_what_was_taken_before_does_not_stay_among_what_is_taken_now(bundle: Bundle, tmp_path: Path) -> None:
@@ -65,6 +65,18 @@ def test_another_encoders_towers_are_refused(bundle: Bundle, tmp_path: Path) -> 
     assert other.space != bundle.space
     with pytest.raises(BundleError, match=r"space .*train them anew"):
         graft(other, tmp_path / "towers", tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize("of", [1, None])
+def test_towers_of_another_format_are_refused(bundle: Bundle, tmp_path: Path, of: int | None) -> None:
+    take(bundle, tmp_path / "towers")
+    told = orjson.loads((tmp_path / "towers" / TOWERS).read_bytes())
+    assert told.pop("format") == bundle.manifest.format
+    (tmp_path / "towers" / TOWERS).write_bytes(orjson.dumps(told if of is None else {**told, "format": of}))
+    said = rf"format is {of or 'an earlier one'}, .* of format {bundle.manifest.format}; train them anew"
+    with pytest.raises(BundleError, match=said):
+        graft(bundle, tmp_path / "towers", tmp_path / "again")
     assert not (tmp_path / "again").exists()
 
 

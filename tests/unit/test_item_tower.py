@@ -47,7 +47,7 @@ def test_a_known_item_has_what_was_learned_of_it(tower: Trained, learned: Learne
     candidate, context = by_hand(
         text, learned.own[5].astype(np.float32), learned.context[5].astype(np.float32), projection
     )
-    assert found.borrowed.tolist() == [False]
+    assert found.lenders.tolist() == [[-1] * LENDERS]
     assert found.candidates[0] == pytest.approx(candidate, abs=1e-5)
     assert found.contexts[0] == pytest.approx(context, abs=1e-5)
     assert np.linalg.norm(found.candidates[0]) == pytest.approx(1.0, abs=1e-5)
@@ -62,7 +62,7 @@ def test_an_unknown_item_borrows_the_mean_of_the_nearest_texts(
     context = np.mean([learned.context[place].astype(np.float32) for place in lenders], axis=0)
     found = tower(["nobody has touched this"], text[None])
     candidate, context = by_hand(text, own, context, projection)
-    assert found.borrowed.tolist() == [True]
+    assert found.lenders.tolist() == [sorted(lenders)]
     assert found.candidates[0] == pytest.approx(candidate, abs=1e-5)
     assert found.contexts[0] == pytest.approx(context, abs=1e-5)
 
@@ -88,7 +88,7 @@ def test_without_training_a_text_is_both() -> None:
     found = AsTheyAre(3)(["a", "", "b"], texts)
     assert found.candidates is texts
     assert found.contexts is texts
-    assert not found.borrowed.any()
+    assert (found.lenders == -1).all()
 
 
 def test_the_nearest_come_in_ascending_order() -> None:

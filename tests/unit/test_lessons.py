@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from model.interest import Interest, features, variants
-from model.training.lessons import again, codes_of, known_items, lessons, training_requests
+from model.training.lessons import Read, again, codes_of, known_items, lessons, training_requests
 from model.training.line_weights import PRIOR, strengths
 from model.training.logs.columns import Log
 from model.training.queries import queries
@@ -87,6 +87,6 @@ def test_what_was_typed_stands_behind_the_items_while_its_text_is_read(log: Log)
     boots = len(log.items)
     # Before the purchase: impression, search, browse, review. The search is the third newest.
     for text_lines, expected in ((4, [*numbers(log, "a", "c"), boots, -1]), (2, [*numbers(log, "a", "c"), -1, -1])):
-        found = lessons(log, requests, codes_of(log), typed.of, text_lines)
+        found = lessons(log, requests, codes_of(log), Read(text_lines, typed.of, codes_of(log)))
         assert found.items[3].tolist() == expected
     assert found.items[0].tolist() == [-1] * LINES

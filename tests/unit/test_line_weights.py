@@ -22,6 +22,7 @@ from model.training.line_weights import (
     of_table,
     places,
     strengths,
+    with_again,
 )
 from model.training.network import Towers
 from tests.shop import make_bundle
@@ -68,7 +69,7 @@ def test_the_graph_that_serves_says_the_same(table: np.ndarray, tmp_path: Path) 
 
 def test_the_network_says_the_same(table: np.ndarray) -> None:  # type: ignore[type-arg]
     kinds, told = random_lines(64)
-    found = codes(kinds, told)
+    found = codes(kinds, {**told, AGAIN: np.random.default_rng(3).integers(0, 4, kinds.shape)})
     net = Towers(torch.eye(3), 3, N, 0.5, 0.0)
     with torch.no_grad():
         net.line_changes.copy_(torch.tensor(table) - net.line_prior)
@@ -82,6 +83,14 @@ def test_examples_have_the_codes_that_they_stand_for() -> None:
     told_again = examples(found, np.full(kinds.shape, -1))
     numbers = {name: told_again.numbers[..., place] for place, name in enumerate(NUMBERS)}
     assert np.array_equal(codes(told_again.kinds, numbers), found)
+
+
+def test_how_often_an_item_came_before_can_be_told_anew() -> None:
+    kinds, told = random_lines(64)
+    before, after = np.random.default_rng(4).integers(0, 4, (2, *kinds.shape))
+    expected = codes(kinds, {**told, AGAIN: after})
+    assert np.array_equal(with_again(codes(kinds, {**told, AGAIN: before}), after), expected)
+    assert np.array_equal(with_again(codes(kinds, told), after), expected)
 
 
 def test_a_refusal_keeps_its_weight_and_every_other_line_may_learn() -> None:

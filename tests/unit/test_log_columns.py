@@ -61,7 +61,7 @@ def test_what_is_rejected_is_counted_by_reason_with_the_first_line_of_each(tmp_p
     log = read_log([path])
     assert len(log) == 1
     assert log.rejected == {"not_json": 1, "kind_unknown": 2, "time_past": 1, "not_an_object": 1, "field_missing": 1}
-    assert log.faults["kind_unknown"].startswith("log.jsonl:3: the kind is 'stare'")
+    assert log.faults["kind_unknown"].startswith("log.jsonl:3: kind is 'stare'")
     assert log.faults["field_missing"] == "log.jsonl:8: user_id is missing"
 
 

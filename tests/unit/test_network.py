@@ -89,3 +89,19 @@ def test_a_text_without_an_item_is_a_context_that_borrows(texts: torch.Tensor) -
         lent = (net.own + net.context)[3:6].mean(0)
         assert torch.allclose(contexts[I + 1], words[1] @ net.projection + lent, atol=1e-5)
     assert learned_of(net).contexts() == pytest.approx(contexts.numpy(), abs=1e-5)
+
+
+def test_a_step_computes_the_texts_that_it_holds_and_scores_as_with_all(texts: torch.Tensor) -> None:
+    typed, lenders = torch.eye(E)[torch.tensor([3, 1, 0, 2, 1])], torch.arange(5)[:, None]
+    net = Towers(texts, E, N, 0.5, 0.0, (typed, lenders))
+    with torch.no_grad():
+        net.own.normal_()
+        net.context.normal_()
+    items = torch.tensor([[I + 4, 1, I + 2, -1], [I + 2, I + 4, -1, -1], [0, -1, -1, -1]])
+    lines = torch.full(items.shape, KINDS.index(Kind.SEARCH))
+    candidates, contexts = net.items()
+    whole = net.scores(net.interests(items, lines, contexts), candidates)
+    held: list[int] = []
+    net.dropout.register_forward_hook(lambda _, told, __: held.append(len(told[0])))
+    assert torch.allclose(net(items, lines, torch.arange(I)), whole, atol=1e-5)
+    assert held == [I, I + 2]

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
+from scipy import sparse
 
 from model import cooccurrence
 from model.bundle import COOCCURRENCE, Bundle, BundleError, sha256, write_manifest
 from model.cooccurrence import Cooccurrence
 from model.event import Kind
 from model.training.logs.columns import Log
-from model.training.pairs import Counting, count
+from model.training.pairs import Counting, count, with_kin
 from tests.logs import log_of
 from tests.shop import AT, make_bundle
 
@@ -33,8 +34,8 @@ def told(counted: Cooccurrence) -> dict[str, tuple[float, float]]:
     names = counted.item_ids
     return {
         names[a] + names[int(counted.indices[place])]: (
-            round(float(counted.directed[place]), 6),
-            round(float(counted.symmetric[place]), 6),
+            round(float(counted.values[0, place]), 6),
+            round(float(counted.values[1, place]), 6),
         )
         for a in range(len(names))
         for place in range(counted.indptr[a], counted.indptr[a + 1])
@@ -112,12 +113,13 @@ def test_flat_pairs_are_what_a_loop_finds() -> None:
     numbers = np.array([2, -1, 0, 0, 3])
     pairs = counted.pairs(numbers)
     expected = [
-        (place, int(counted.indices[at]), counted.directed[at], counted.symmetric[at])
+        (place, int(counted.indices[at]), *counted.values[:, at])
         for place, number in enumerate(numbers)
         if number >= 0
         for at in range(counted.indptr[number], counted.indptr[number + 1])
     ]
-    assert list(zip(*(array.tolist() for array in pairs), strict=True)) == expected
+    found = (pairs.sources, pairs.neighbours, *pairs.values)
+    assert list(zip(*(array.tolist() for array in found), strict=True)) == expected
     assert len(cooccurrence.NONE.pairs(np.array([-1, -1])).sources) == 0
 
 
@@ -154,7 +156,7 @@ def test_the_same_counts_are_the_same_bytes(tmp_path: Path) -> None:
 def test_arrays_that_do_not_fit_each_other_are_refused(bundle: Bundle) -> None:
     path = bundle.path / COOCCURRENCE
     counted = cooccurrence.load(bundle)
-    for spoilt in (counted._replace(indices=counted.indices + 7), counted._replace(directed=counted.directed[1:])):
+    for spoilt in (counted._replace(indices=counted.indices + 7), counted._replace(indices=counted.indices[1:])):
         cooccurrence.save(path, spoilt)
         with pytest.raises(BundleError, match="contradicts"):
             cooccurrence.load(renewed(bundle))
@@ -168,3 +170,20 @@ def renewed(bundle: Bundle) -> Bundle:
     files = {name: sha256(bundle.path / name) for name in bundle.manifest.files}
     write_manifest(bundle.path, bundle.manifest.model_copy(update={"files": files}))
     return Bundle.load(bundle.path)
+
+
+def test_kin_stands_beside_what_was_counted() -> None:
+    log = touches("abc", "ab")
+    counted = count(log, Counting())
+    kin = np.zeros((3, 3), np.float32)
+    kin[log.items.numbers["c"], log.items.numbers["a"]] = 0.25  # A pair that was counted.
+    kin[log.items.numbers["a"], log.items.numbers["a"]] = 0.5  # One that was not.
+    found = with_kin(counted, log.items.ids, sparse.csr_array(kin))
+    assert {pair: values for pair, values in told(found).items() if pair != "aa"} == told(counted)
+    told_kin = {
+        found.item_ids[a] + found.item_ids[found.indices[place]]: float(found.values[2, place])
+        for a in range(3)
+        for place in range(found.indptr[a], found.indptr[a + 1])
+    }
+    assert {pair: value for pair, value in told_kin.items() if value} == {"ca": 0.25, "aa": 0.5}
+    assert all(np.all(np.diff(found.indices[found.indptr[a] : found.indptr[a + 1]]) > 0) for a in range(3))

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from model.item_tower import LENDERS
-from model.training import queries as module
 from model.training.logs.columns import Log
 from model.training.queries import lenders, queries
 from tests.logs import log_of
@@ -32,11 +31,12 @@ def test_rows_that_may_not_be_read_are_not(log: Log) -> None:
     assert found.of.tolist() == [0, 1, -1, -1, -1, -1, -1, -1]
 
 
-def test_what_is_typed_too_rarely_is_left_out(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST", 2)
-    found = queries(log, np.ones(len(log), np.bool_))
-    assert found.texts == ["boots", "jam"]
-    assert found.of.tolist() == [0, 1, 0, -1, 1, 0, -1, -1]
+def test_what_is_typed_too_rarely_is_left_out_and_counted(log: Log) -> None:
+    found = queries(log, np.ones(len(log), np.bool_), most=1)
+    assert found.texts == ["boots"]
+    assert found.of.tolist() == [0, -1, 0, -1, -1, 0, -1, -1]
+    assert found.left_out == 4
+    assert queries(log, np.ones(len(log), np.bool_)).left_out == 0
 
 
 def test_a_text_borrows_from_the_nearest_known_items() -> None:

@@ -145,3 +145,31 @@ def test_the_report_is_one_json_line(tmp_path: Path) -> None:
     line = report.line()
     assert "\n" not in line
     assert orjson.loads(line)["delivered"] == 1
+
+
+def test_a_line_of_several_events_is_as_many_records_and_a_bad_part_is_refused_alone(tmp_path: Path) -> None:
+    items = [{"item_id": "a", "item_name": "Boots", "price": 3}, {"item_name": "no id"}, {"item_id": "b"}]
+    row = {"event_name": "purchase", "event_timestamp": 1_700_000_000_000_000, "user_pseudo_id": "u", "items": items}
+    lines = [orjson.dumps(one).decode() for one in (row, row | {"event_name": "page_view"}, row | {"items": items[2:]})]
+    producer = FakeProducer()
+    report, told = replayed(producer, Plan(log_of(tmp_path, lines), "events", form="ga4", name="log"))
+    assert (report.lines, report.delivered, report.refused, report.passed_over) == (3, 3, 1, 1)
+    assert report.reasons == {"field_missing: items[].item_id": 1}
+    assert told[0].endswith(":1: refused: items[1].item_id is missing")
+    sent = [orjson.loads(value or b"") for _, _, value, _ in producer.sent]
+    assert [(event["event_id"], event["item_id"]) for event in sent] == [
+        ("log-1.000", "a"),
+        ("log-1.002", "b"),
+        ("log-3", "b"),
+    ]
+    assert {key for _, key, _, _ in producer.sent} == {b"u"}
+
+
+def test_products_that_events_bring_along_are_sent_once_until_they_change(tmp_path: Path) -> None:
+    item = {"item_id": "a", "item_name": "Boots", "price": 3}
+    row = {"event_name": "view_item", "event_timestamp": 1_700_000_000_000_000, "user_pseudo_id": "u"}
+    rows = [row | {"items": [told]} for told in (item, item, item | {"price": 4}, {"item_id": "untold"})]
+    producer = FakeProducer()
+    lines = [orjson.dumps(one).decode() for one in rows]
+    replayed(producer, Plan(log_of(tmp_path, lines), "items", form="ga4", subject="items"))
+    assert [(key, orjson.loads(value or b"")["price"]) for _, key, value, _ in producer.sent] == [(b"a", 3), (b"a", 4)]

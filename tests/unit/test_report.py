@@ -103,10 +103,11 @@ def test_the_shelf_has_a_table_of_its_own() -> None:
     assert cells(shown(found()))["ours"][7:] == ["37.5%", "-1.50", "9.2", "6.2%", ".0300"]
 
 
-def test_seeds_of_one_recipe_show_their_spread() -> None:
+def test_seeds_of_one_recipe_show_their_number_and_spread() -> None:
     results = found([(WHOLE, "all")])
     results.rows[0] = results.rows[0]._replace(spread={"recall@10": 0.0042, "ndcg@10": 0.0021})
-    assert cells(shown(results))["ours"][0] == ".1200±.0042 / .0600±.0021"
+    results.systems["ours"]["seeds"] = 2
+    assert cells(shown(results))["ours, mean of 2 seeds"][0] == ".1200±.0042 / .0600±.0021"
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

@@ -11,13 +11,14 @@ import pytest
 from model.bundle import ENCODER, SENTIMENT, TOKENIZER, Bundle
 from model.encoder import Encoder
 from model.gather import rated, texts_of
+from model.interest import KINDS, NUMBERS, features
 from model.sentiment import sentiment
 from model.session import Floats, Session
 from model.text import Line
 from model.training.course import Course
 from model.training.folder import becoming, describe
 from model.training.grafting import graft, take
-from model.training.line_weights import PRIOR, strengths
+from model.training.line_weights import PRIOR, codes, strengths
 from model.training.logs.columns import Log
 from model.training.sentiment import LEAST, Head, Learned, figures, filled, fit, learn, predicted
 from model.training.splits import Split
@@ -193,18 +194,46 @@ def test_a_log_is_filled_where_stars_are_lacking_and_nowhere_else(
     assert np.array_equal(found[:300:2] <= 2, log.rating[:300:2] <= 2)
 
 
-def test_training_weighs_an_unrated_review_as_serving_does(base: Bundle) -> None:
-    """The last two reviews tell no stars: what is said of jam is to push away, of a guitar to draw near."""
-    at = AT + REVIEWS * MINUTE
-    last = [
-        {"user_id": "u0", "item_id": "red boots", "kind": "review", "text": text, "at": at + place * MINUTE}
-        for place, text in enumerate([BAD, GOOD])
+def test_training_weighs_an_unrated_review_as_serving_does(base: Bundle, head: Head, tmp_path: Path) -> None:
+    """Of the newest lines alone, whose texts are read: what is said of jam pushes away, of a guitar draws near."""
+    told = [
+        {"item_id": "red jam", "kind": "review", "text": BAD},
+        {"item_id": "a flute", "kind": "review", "text": GOOD},
     ]
-    log = log_of([*reviews(np.random.default_rng(0)), *last])
+    told += [{"item_id": f"click {number}", "kind": "click"} for number in range(12)]
+    at = AT + REVIEWS * MINUTE
+    rows = [{"user_id": "new", "at": at + place * MINUTE, **row} for place, row in enumerate(told)]
+    log = log_of([*reviews(np.random.default_rng(0)), *rows])
     nobody = np.zeros(0, np.int64)
-    lines = Course(log, Split(everything(log), nobody, nobody), base).lines
-    bad, good = strengths(PRIOR.table(), lines[-2:])
-    assert bad < 0 < good
+    course = Course(log, Split(everything(log), nobody, nobody), base)
+    learning, _ = course.learning(course.rows)
+    bundle = with_head(base, head, tmp_path / "bundle")
+    stars = sentiment(bundle)
+    assert stars is not None
+    texts = dict(zip([BAD, GOOD], Encoder(base).vectors([BAD, GOOD]), strict=True))
+    signs = set()
+    for clicks in range(1, 11):
+        target = log.items.numbers[f"click {clicks}"]
+        (mine,) = np.flatnonzero(learning.targets == target)
+        lines = [log.line(REVIEWS + place) for place in range(2 + clicks)]
+        (served,) = rated([lines], texts, stars, base.manifest)
+        numbers = features([served], np.zeros((1, len(served)), np.int64)).numbers[0, ::-1]
+        expected = codes(
+            np.array([KINDS.index(each.kind) for each in served[::-1]]), dict(zip(NUMBERS, numbers.T, strict=True))
+        )
+        found = strengths(PRIOR.table(), learning.lines[mine][: len(served)])
+        assert found == pytest.approx(strengths(PRIOR.table(), expected))
+        signs.add(bool(found[-1] < 0))
+    assert signs == {True, False}
+
+
+def test_stars_are_not_read_for_whoever_does_not_ask_what_lines_weigh(base: Bundle) -> None:
+    log = log_of({**row, "rating": None} for row in reviews(np.random.default_rng(0)))
+    course = Course(log, Split(everything(log), *[np.zeros(0, np.int64)] * 2), base)
+    course.learning(course.rows, stars=False)
+    assert "stars" not in vars(course)
+    course.learning(course.rows)
+    assert "stars" in vars(course)
 
 
 # Serving

@@ -102,3 +102,21 @@ def test_every_knob_says_what_it_does_and_where_it_belongs() -> None:
         assert field.description, name
         assert isinstance(field.json_schema_extra, dict), name
         assert field.json_schema_extra["group"], name
+
+
+def test_a_topic_names_its_format_behind_a_colon() -> None:
+    settings = Settings.load(events="clicks:ga4,reviews")
+    assert settings.formats == {"clicks": "ga4", "reviews": "firstclick"}
+
+
+@pytest.mark.parametrize("events", ["clicks:csv", "clicks:ga4,clicks", "clicks:ga4,clicks:segment"])
+def test_an_unknown_format_and_a_topic_named_twice_are_refused(events: str) -> None:
+    with pytest.raises(ValidationError, match=r"no format is called csv; known are .*ga4|each once"):
+        Settings.load(events=events)
+
+
+@pytest.mark.parametrize("url", ["registry:8081", "ftp://registry", "http://a b"])
+def test_a_registry_is_a_url(url: str) -> None:
+    with pytest.raises(ValidationError, match="registry"):
+        Settings.load(registry=url)
+    assert Settings.load(registry="http://registry:8081").registry == "http://registry:8081"

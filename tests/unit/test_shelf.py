@@ -154,6 +154,7 @@ def test_counts_of_the_fleet_are_summed_and_halve_with_event_time() -> None:
     world.run(batch(upsert(0, "i", "Shoe")))
     records = world.run(batch(clicks(0, "i", 4), clicks(1, "i", 1, NOW_MS + WEEK_MS)))
     assert [shelf(record).item.counts for record in records] == [{"click": (3.0, NOW_MS + WEEK_MS)}]
+    assert [shelf(record).item.since_ms for record in records] == [NOW_MS]
 
 
 def test_counts_read_again_are_not_counted_again() -> None:
@@ -178,6 +179,7 @@ def test_counts_stay_when_an_item_changes() -> None:
     world.run(batch(clicks(0, "i", 4)))
     (record,) = world.run(batch(upsert(1, "i", "Boot")))
     assert shelf(record).item.counts == {"click": (4.0, NOW_MS)}
+    assert shelf(record).item.since_ms == NOW_MS
 
 
 def test_counts_of_an_item_that_is_not_there_are_nobodys() -> None:

@@ -1,5 +1,6 @@
 """From a log to a bundle that serves: what was learned is in the lists, and a bundle that drifts is refused."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,14 @@ import orjson
 import pytest
 import torch
 
-from model.bundle import Bundle
+from model.bundle import ENCODER, Bundle
 from model.catalogue import Catalogue
 from model.encoder import Encoder
 from model.event import Kind
 from model.item_tower import item_tower
 from model.training.export import ExportError, parity
 from model.training.fit import FitSettings
+from model.training.folder import becoming, describe
 from model.training.hidden import hide_items
 from model.training.lessons import codes_of, known_items, lessons, training_requests
 from model.training.logs.columns import Log
@@ -180,6 +182,45 @@ def test_the_command_trains_from_files(base: Bundle, tmp_path: Path, capsys: pyt
     assert told["model"] == Bundle.load(tmp_path / "out").model
     assert any((tmp_path / "board").rglob("events.out.*"))
     assert invoke([*asked[:2], str(tmp_path / "nothing.jsonl"), "--out", str(tmp_path / "none")]) == Exit.BAD_INPUT
+
+
+def test_bundles_of_one_log_say_the_same_of_it_whatever_its_name(base: Bundle, tmp_path: Path) -> None:
+    """All on one day: shuffled, they are in another order, and of the same log."""
+    rows = [{"event_id": f"e-{number}", **row, "at": MIDNIGHT + number} for number, row in enumerate(shoppers())]
+    told = []
+    for name, kept, more in (("one", rows, []), ("two", rows, ["--shuffle-ties"]), ("one", rows[:-1], [])):
+        (tmp_path / f"{name}.jsonl").write_bytes(b"\n".join(map(orjson.dumps, kept)))
+        asked = ["train", "--log", str(tmp_path / f"{name}.jsonl"), "--bundle", str(base.path), "--no-bar", *more]
+        assert invoke([*asked, "--no-refit", "--set", "epochs=1", "--out", str(tmp_path / "out")]) == Exit.DONE
+        told.append(Bundle.load(tmp_path / "out").manifest.training)
+    one, two, less = ([each[name] for name in ("events", "items", "checksum")] for each in told)
+    assert one == two
+    assert one[:2] == [len(rows), len({row["item_id"] for row in rows})]
+    assert one[2] != less[2]
+    assert told[0]["log"] == told[2]["log"] != told[1]["log"]
+
+
+def test_the_command_tunes_an_encoder_before_the_towers(base: Bundle, tmp_path: Path) -> None:
+    """The towers are of the tuned encoder's space. The base's is not asked: one that cannot run does as well."""
+    from tests.bert import bert_folder
+
+    rows = [
+        {"event_id": f"e-{number}", **row, "kind": "review", "text": "red"} for number, row in enumerate(shoppers())
+    ]
+    rows = [{**row, "rating": 1 + number % 5} if number % 2 else row for number, row in enumerate(rows)]
+    (tmp_path / "events.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
+    with becoming(tmp_path / "base") as made:
+        for name in base.manifest.files:
+            shutil.copyfile(base.path / name, made / name)
+        (made / ENCODER).write_bytes(b"no graph")
+        describe(made, **base.manifest.model_dump(exclude={"files", "fingerprint", "format"}))
+    asked = ["train", "--log", str(tmp_path / "events.jsonl"), "--bundle", str(tmp_path / "base"), "--no-bar"]
+    asked += ["--encoder", str(bert_folder(tmp_path / "bert")), "--precision", "fp32", "--pairs", "64", "--no-refit"]
+    asked += ["--set", "epochs=1", "--checkpoints", str(tmp_path / "kept"), "--out", str(tmp_path / "out")]
+    assert invoke(asked) == Exit.DONE
+    found, tuned = Bundle.load(tmp_path / "out"), Bundle.load(tmp_path / "kept" / "encoder" / "base")
+    assert found.space == tuned.space != base.space
+    assert found.manifest.training["encoder"] == tuned.model
 
 
 def test_a_log_whose_reviews_tell_stars_makes_a_bundle_that_reads_them(base: Bundle, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from model.event import Reason
+from model.formats import CONTRACT
+from model.reading import reader
 from stream.errors import NotAllowed
 from stream.follower import Pair, Place
 from stream.lane import Batch
@@ -22,12 +24,20 @@ REJECTED_BYTES = 100_000
 class World:
     """Windows over a changelog that takes what `commit` gives it."""
 
-    def __init__(self, lines: int = 3, age_ms: int = 0, now_ms: int = NOW_MS) -> None:
+    def __init__(self, lines: int = 3, age_ms: int = 0, now_ms: int = NOW_MS, form: str = CONTRACT) -> None:
         self.changelog: list[tuple[int, Pair]] = []
         self.reads: list[list[int]] = []
         self.ends: dict[Place, int] = {}
         self.now_ms = now_ms
-        self.windows = Windows(self.read, lambda _: self.ends, lines, age_ms or 10 * DAY_MS, FORGET_MS, REJECTED_BYTES)
+        self.windows = Windows(
+            self.read,
+            lambda _: self.ends,
+            lines,
+            age_ms or 10 * DAY_MS,
+            FORGET_MS,
+            REJECTED_BYTES,
+            {"clicks": reader(form)},
+        )
 
     def read(self, partitions: Sequence[int]) -> Iterable[tuple[int, Pair]]:
         self.reads.append(list(partitions))

@@ -28,8 +28,8 @@ Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 """Places in a log."""
 
-Progress = Callable[[int, int], None]
-"""Told how many bytes (of topics: offsets) of how many have been read."""
+Progress = Callable[[int, int | None], None]
+"""Told how many bytes (of topics: offsets) of how many have been read; None: nobody knows of how many."""
 
 STEP = 20_000
 """Events between two calls of a progress: five a second."""

@@ -6,6 +6,7 @@ as it stands, so that `model.event` alone says what is wrong with it, as it woul
 
 import gzip
 from collections.abc import Callable, Iterable, Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
@@ -54,18 +55,21 @@ class Form(Protocol):
 
 
 class File:
-    """A file of a log, gzipped or not: its first bytes tell. Read once, never held whole."""
+    """A file of a log, packed by gzip or zstd or not: its first bytes tell. Read once, never held whole."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.bytes = path.stat().st_size if path.is_file() else 0
-        self._raw: IO[bytes] | None = None
+        self._raw: BufferedReader | None = None
         self._read_bytes = 0
 
     @property
     def read_bytes(self) -> int:
         """How far into the file on disk, for a progress bar."""
         return self._raw.tell() if self._raw is not None and not self._raw.closed else self._read_bytes
+
+    def _opened(self) -> BufferedReader:
+        return self.path.open("rb")
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """(number from 1, line without its end); empty lines are passed over.
@@ -75,10 +79,8 @@ class File:
         """
         number = 0
         try:
-            with self.path.open("rb") as self._raw:
-                packed = self._raw.read(2) == b"\x1f\x8b"
-                self._raw.seek(0)
-                unpacked: IO[bytes] = gzip.open(self._raw) if packed else self._raw  # type: ignore[assignment] # noqa: SIM115
+            with self._opened() as self._raw:
+                unpacked = _unpacked(self._raw)
                 while line := unpacked.readline(LINE_BYTES):
                     number += 1
                     rest = line
@@ -88,9 +90,22 @@ class File:
                         line = line.removeprefix(b"\xef\xbb\xbf")  # Some editors begin a file with it.
                     if line := line.strip(b" \r\n"):
                         yield number, line
-                self._read_bytes = self._raw.tell()
+                self._read_bytes = self.read_bytes
         except (OSError, EOFError) as error:
             raise LogError(f"{self.path} cannot be read after line {number}: {error}") from error
+
+
+def _unpacked(raw: BufferedReader) -> IO[bytes]:
+    first = raw.peek(4)
+    if first.startswith(b"\x1f\x8b"):
+        return gzip.open(raw)  # type: ignore[return-value]
+    if first.startswith(b"\x28\xb5\x2f\xfd"):
+        try:
+            import pyarrow as pa
+        except ImportError:
+            raise OSError("zstd needs the extra [demo]; or `zstd -dc FILE | firstclick …`") from None
+        return BufferedReader(pa.CompressedInputStream(raw, "zstd"))
+    return raw
 
 
 def json_lines(file: File, fields_of: Callable[[Fields], Fields], owner: str) -> Iterator[Told]:

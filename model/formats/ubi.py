@@ -1,0 +1,62 @@
+"""The format `ubi`: OpenSearch User Behavior Insights, documents of the indexes `ubi_events` and `ubi_queries`.
+
+An event is one of ours, of the object that it is about (`event_attributes.object`); a query (no `action_name`) is a
+search. Names of actions are free in UBI: those that shops mostly use are known, whatever their case and punctuation.
+Documents may stand in `_source`, as a search or a dump gives them.
+
+Specification: https://github.com/o19s/ubi (schemas 1.0 to 1.3) and
+https://docs.opensearch.org/latest/search-plugins/ubi/schemas/
+
+The user is the `client_id`, which queries and events share; `user_id` only where there is none. Passed over: other
+actions (login, page_exit, product_sort …), actions that are about no object, and searches that tell no query.
+"""
+
+from collections.abc import Sequence
+
+from model.foreign import ACTIONS, Draft, NoBehaviour, Source, moment, number, text
+
+BULK = frozenset({"index", "create"})
+"""The lines between documents in a file for the bulk API."""
+
+
+def split(record: Source) -> Sequence[Source]:
+    """The document."""
+    if len(record.fields) == 1 and BULK & record.fields.keys():
+        raise NoBehaviour("a line of the bulk API")
+    document = record.inner("_source") if {"_source", "_index"} & record.fields.keys() else record
+    kind = _kind(document)
+    if kind == "search" and not (document.word("user_query") or document.word("message")):
+        raise NoBehaviour(f"{document.fields.get('action_name') or 'a query'} without user_query")
+    if kind != "search" and not document.inner("event_attributes").inner("object").fields:
+        raise NoBehaviour(f"{document.fields['action_name']} without an object")
+    return [document]
+
+
+def event(part: Source) -> Draft:
+    """The document's event."""
+    kind = _kind(part)
+    draft = Draft(kind)
+    if part.fields.get("action_name") is not None:
+        draft.take("event_id", part.parent, "_id", read=text)
+    else:
+        draft.take("event_id", part, "query_id", read=text)
+    draft.user(part, "client_id", "user_id")
+    draft.take("at", part, "timestamp", read=moment)
+    draft.take("session_id", part, "session_id", read=text)
+    if kind == "search":
+        draft.take("query", part, "user_query", "message")
+        return draft
+    about = part.inner("event_attributes").inner("object")
+    detail = about.inner("object_detail") if type(about.fields.get("object_detail")) is dict else about
+    draft.take("item_id", about, "object_id", read=text)
+    draft.take("price", detail, "price", read=number)
+    draft.take("quantity", part.inner("event_attributes"), "quantity", read=number)
+    draft.item(about, title=("title", "name", "description"))
+    return draft
+
+
+def _kind(document: Source) -> str:
+    document.either("action_name", "user_query")
+    if document.fields.get("action_name") is None:
+        return "search"
+    return document.named("action_name", ACTIONS)

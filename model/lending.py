@@ -1,0 +1,62 @@
+"""Beside step 8: what goes with a new item is what goes with the items whose titles lie nearest.
+
+Nobody has touched a new item, so nothing was ever counted with it; as it borrows its vectors (`model.item_tower`) it
+borrows its lenders' pairs. And whoever had a lender itself is near already: that is kin. Measured on Beauty's
+validation, a tenth of the items hidden, at the same cost to all others: Recall@10 of the hidden .102 -> .116, and
+NDCG@10 .054 -> .078. Knows nothing of users' weights or of how a score is made.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from model.catalogue import Lent, Rows
+from model.cooccurrence import Cooccurrence, Pairs, laid_end_to_end
+from model.item_tower import LENDERS
+
+
+class Borrowers(NamedTuple):
+    """Rows of the new items that borrow from each counted item (CSR)."""
+
+    indptr: Rows
+    """(C + 1,)"""
+    rows: Rows
+    """(X,)"""
+
+
+def borrowers(lent: Lent, tower_ids: Sequence[str], counted: Cooccurrence) -> Borrowers:
+    """Who borrows from each counted item.
+
+    Args:
+        lent: of the catalogue.
+        tower_ids: (I,) the ids that its lenders' numbers mean.
+        counted: C items.
+    """
+    lenders = lent.lenders.reshape(-1)
+    there = np.flatnonzero(lenders >= 0)
+    numbers = np.array([counted.numbers.get(tower_ids[each], -1) for each in lenders[there].tolist()], np.int64)
+    rows = np.repeat(lent.rows, lent.lenders.shape[1])[there]
+    order = np.flatnonzero(numbers >= 0)
+    order = order[np.argsort(numbers[order], kind="stable")]
+    return Borrowers(np.searchsorted(numbers[order], np.arange(len(counted.item_ids) + 1)), rows[order])
+
+
+def lent_pairs(numbers: Rows, pairs: Pairs, to: Borrowers) -> Pairs:
+    """The pairs of X items with new ones; `neighbours` are rows of the catalogue, each once per item.
+
+    Args:
+        numbers: (X,) counted items, negative for none.
+        pairs: their own.
+        to: who borrows.
+    """
+    asked = np.flatnonzero(numbers >= 0)
+    sources = np.concatenate([pairs.sources, asked])
+    which, places = laid_end_to_end(to.indptr, np.concatenate([pairs.neighbours, numbers[asked]]))
+    span = int(to.rows.max(initial=0)) + 1
+    keys, place = np.unique(sources[which] * span + to.rows[places], return_inverse=True)
+    values = np.zeros((3, len(sources)), np.float32)
+    values[:2, : len(pairs.sources)] = pairs.values[:2]
+    values[2, len(pairs.sources) :] = 1
+    sums = [np.bincount(place, value[which] / LENDERS, len(keys)) for value in values]
+    return Pairs(keys // span, keys % span, np.array(sums, np.float32))

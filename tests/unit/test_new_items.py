@@ -1,0 +1,86 @@
+"""What new items are worth: found where it can be worked out, and bounded in what it costs the others."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from model.event import Kind
+from model.interest import KINDS
+from model.item_tower import LENDERS, nearest
+from model.session import Floats
+from model.training.baselines.protocol import Asked
+from model.training.lessons import Lessons
+from model.training.line_weights import PRIOR, codes
+from model.training.new_items import LOSS, NewItems, lending, new_items
+from model.training.scoring import Learned
+
+ITEMS, DIM, REQUESTS = 200, 16, 1000
+
+
+@pytest.fixture(scope="module")
+def texts() -> Floats:
+    """Ten kinds of things, twenty of each."""
+    dice = np.random.default_rng(0)
+    made = np.repeat(dice.normal(size=(ITEMS // 20, DIM)), 20, axis=0) + dice.normal(0, 0.1, (ITEMS, DIM))
+    return (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
+
+
+def chosen(texts: Floats, *, blind: bool, pairs: Floats | None = None) -> NewItems:
+    """What is chosen where everybody has one line, and wants one of the items whose titles are nearest to it.
+
+    Args:
+        texts: of the items.
+        blind: whether the towers have learned nothing from the texts.
+        pairs: weighted co-occurrence.
+    """
+    dice = np.random.default_rng(1)
+    lines = dice.integers(0, ITEMS, REQUESTS)
+    alike = texts @ texts.T
+    np.fill_diagonal(alike, -1)
+    targets = nearest(alike, 5)[lines, dice.integers(0, 5, REQUESTS)]
+    items, wanted, number = lines[:, None].astype(np.int32), targets.astype(np.int32), np.arange(REQUESTS)
+    times, one = np.zeros(REQUESTS, np.int64), np.ones(REQUESTS, np.int32)
+    starts = np.arange(REQUESTS + 1)
+    asked = Asked(items, starts, items[:, 0], wanted, number.astype(np.int32), times, times > 0, one)
+    clicks = codes(np.full(items.shape, KINDS.index(Kind.CLICK)), {"again": np.zeros(items.shape)})
+    lessons = Lessons(items, clicks, wanted, times)
+    projection = np.zeros((DIM, DIM)) if blind else np.eye(DIM)
+    own, context = dice.normal(0, 0.1, (2, ITEMS, DIM)).astype(np.float32)
+    nobody = np.zeros((0, DIM), np.float32), np.zeros((0, 1), np.int64)
+    learned = Learned(
+        texts, projection.astype(np.float32), own, context, np.ones(1, np.float32), 10.0, PRIOR.table(), *nobody
+    )
+    matrix = sparse.csr_array(np.zeros((ITEMS, ITEMS), np.float32) if pairs is None else pairs)
+    return new_items(learned, lessons, asked, np.full(ITEMS, 9), 1.0, matrix, np.zeros((1, 1), np.float32))
+
+
+def test_where_the_towers_are_blind_kin_finds_new_items(texts: Floats) -> None:
+    found = chosen(texts, blind=True)
+    assert found.kin > 0
+    assert found.told["hidden"] > found.told["hidden, no pairs lent"] + 0.1
+
+
+def test_new_items_cost_the_others_no_more_than_allowed(texts: Floats) -> None:
+    for blind in (False, True):
+        found = chosen(texts, blind=blind)
+        assert found.told["warm"] >= (1 - LOSS) * found.told["warm, no pairs lent"]
+        assert found.told["warm"] <= found.told["warm, none shown"]
+        assert found.told["hidden"] >= found.told["hidden, no pairs lent"]
+
+
+def test_what_goes_with_the_lenders_goes_with_the_new(texts: Floats) -> None:
+    """Counted pairs that tell where to look: with them new items are found that without them were not."""
+    alike = texts @ texts.T
+    pairs = np.where(alike > 0.9, np.float32(1), np.float32(0))
+    found, without = chosen(texts, blind=True, pairs=pairs), chosen(texts, blind=True)
+    assert found.told["hidden"] > found.told["hidden, no pairs lent"] + 0.1
+    assert found.told["hidden"] > without.told["hidden"]
+
+
+def test_who_lends_nothing_borrows_from_the_nearest_lenders(texts: Floats) -> None:
+    lenders = np.arange(ITEMS) % 5 != 0
+    found = lending(texts, lenders).toarray()
+    assert np.array_equal(found[lenders], np.eye(ITEMS)[lenders])
+    for item in np.flatnonzero(~lenders):
+        near = np.flatnonzero(lenders)[np.argsort(-(texts @ texts[item])[lenders])[:LENDERS]]
+        assert found[item] == pytest.approx(np.isin(np.arange(ITEMS), near) / LENDERS, abs=1e-6)
