@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from stream.errors import Unreachable
-from stream.follower import ASK_S, Place, ToEnd, ends, messages, offsets, reader
+from stream.follower import ASK_S, Place, ToTime, ends, messages, offsets, reader
 
 LATE_MS = 3_600_000
 """A record is found although it stands behind ones that are so much newer: producers' clocks differ, and they send
@@ -46,7 +46,7 @@ class Past:
         """
         self._client, self.topic, self._from_ms, self._to_ms = client, topic, from_ms, to_ms
         admin = AdminClient({"log_level": 0, **client})
-        places = [(topic, partition) for partition in _partitions(admin, client, topic, option)]
+        places = [(topic, partition) for partition in partitions(admin, client, topic, option)]
         begin, last = offsets(admin, places, OffsetSpec.for_timestamp(from_ms)), ends(admin, places)
         self._begin = {place: offset for place, offset in sorted(begin.items()) if offset >= 0 and last[place] > 0}
         until = offsets(admin, self._begin, OffsetSpec.for_timestamp(to_ms + LATE_MS)) if self._begin else {}
@@ -62,7 +62,7 @@ class Past:
         """
         before = 0
         for place, begin in self._begin.items():
-            length, to_time = self._length(place), _ToTime(place, self._end[place], self._late_ms[place])
+            length, to_time = self._length(place), ToTime({place: self._end[place]}, self._late_ms[place])
             for message in messages(reader(self._client, [TopicPartition(*place, begin)]), to_time, self.topic):
                 self.passed = before + min(cast("int", message.offset()) - begin + 1, length)
                 if self._from_ms <= message.timestamp()[1] < self._to_ms:
@@ -74,27 +74,18 @@ class Past:
         return max(self._end[place] - self._begin[place], 0)
 
 
-class _ToTime(ToEnd):
-    """Whether a partition has been read up to an offset or, where the broker tells one that lies too low, to a time.
+def partitions(admin: AdminClient, client: Mapping[str, Any], topic: str, option: str = "topic") -> list[int]:
+    """Those of a topic.
 
-    The embedded broker tells such ends, and finds no times; a busy topic is never at its end. So a partition is done
-    where the broker says so at or behind the offset, or where a record there is as late as must be.
+    Args:
+        admin: of the brokers that `client` names.
+        client: librdkafka's settings.
+        topic: any.
+        option: who named it, for the error.
+
+    Raises:
+        Unreachable: no broker answers, or there is no such topic.
     """
-
-    def __init__(self, place: Place, end: int, late_ms: int) -> None:
-        super().__init__({place: end}, isolates=False)
-        self._late_ms = late_ms
-
-    def heed(self, message: Message) -> None:
-        """A record, or the end-of-partition event."""
-        super().heed(message)
-        if message.error() is None:
-            partition, offset = cast("tuple[int, int]", (message.partition(), message.offset()))
-            if offset >= self._left.get(partition, 1 << 63) and message.timestamp()[1] >= self._late_ms:
-                del self._left[partition]
-
-
-def _partitions(admin: AdminClient, client: Mapping[str, Any], topic: str, option: str) -> list[int]:
     try:
         there = admin.list_topics(topic, timeout=ASK_S).topics[topic]
     except KafkaException as error:

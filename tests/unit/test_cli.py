@@ -18,11 +18,12 @@ from stream.settings import Settings
 
 
 def test_help_names_every_command_and_loads_nothing_heavy() -> None:
-    heavy = ["faust", "confluent_kafka", "onnxruntime", "numpy", "pydantic", "rich", "torch", "pandas"]
+    heavy = ["aiohttp", "faust", "confluent_kafka", "onnxruntime", "numpy", "pydantic", "rich", "torch", "pandas"]
     script = "import sys; from stream.cli import invoke; invoke(['--help']); "
     script += f"print([name for name in {heavy} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    for name in ("broker", "demo", "dump", "log", "model", "replay", "topics", "worker"):
+    commands = "broker", "demo", "dump", "log", "model", "recommend", "replay", "serve", "topics", "watch", "worker"
+    for name in commands:
         assert f"\n  {name}" in ran.stdout
     assert ran.stdout.splitlines()[-1] == "[]"
 
@@ -81,6 +82,9 @@ def test_a_default_is_told_once() -> None:
         (["topics", "--bundle", "/nowhere"], Exit.USAGE, "/nowhere"),
         (["replay", "/nowhere.jsonl", "--to", "events"], Exit.USAGE, "/nowhere.jsonl"),
         (["demo", "--seconds", "-1"], Exit.USAGE, "--seconds"),
+        (["recommend"], Exit.USAGE, "--user"),
+        (["serve", "--state", "disk"], Exit.USAGE, "--state disk; give `memory`, or `sqlite:`"),
+        (["serve", "--port", "99999"], Exit.USAGE, "--port"),
         (["dump", "--topic", "events", "--from", "yesterday"], Exit.USAGE, "yesterday is no time"),
         (["dump", "--topic", "events", "--from", "2027-01-01", "--to", "2026-01-01"], Exit.USAGE, "--to 2026-01-01"),
         (["log"], Exit.USAGE, "neither FILES nor --topic; name"),

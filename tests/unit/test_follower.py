@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from stream.errors import NotAllowed
-from stream.follower import ToEnd, _records
+from stream.follower import ToEnd, fetched
 from tests.records import FakeRecord, plain
 
 
@@ -33,7 +33,7 @@ def end_event(offset: int) -> FakeRecord:
 
 
 def read(to_end: ToEnd, *records: Any) -> list[int]:
-    return [cast(int, record.offset()) for record in _records(cast(Consumer, FakeConsumer(records)), to_end)]
+    return [cast(int, record.offset()) for record in fetched(cast(Consumer, FakeConsumer(records)), to_end)]
 
 
 def test_the_end_is_the_high_watermark_and_not_the_event_before_an_open_transaction() -> None:
