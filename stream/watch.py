@@ -157,7 +157,8 @@ def watch(
                 live.update(table(board, live.console.height - FRAME_LINES), refresh=True)
     finally:
         if live is not None:
-            live.stop()
+            live.stop()  # The last frame is left standing above the prompt.
+            live.console.print(table(board, live.console.height - FRAME_LINES))
         consumer.close()
 
 

@@ -11,7 +11,9 @@ import pytest
 
 from stream import topics
 from stream.cli import invoke
-from stream.errors import Exit
+from stream.errors import Exit, NotAllowed
+from stream.serve import Followed, run
+from stream.states import Memory
 from tests.broker.test_broker_facts import a_transaction
 from tests.brokers import ApacheKafka, Broker, admin
 from tests.eventually import eventually
@@ -60,6 +62,7 @@ def test_who_joins_late_has_the_newest_of_all_users_and_then_what_comes(
         assert server.list_of("u5", If_None_Match=known).status == 304
         publish(broker.bootstrap, *of_both("u5", 4))
         newer = eventually(lambda: unless_304(server, "u5", known), SOON_S, server.said)
+        assert newer is not None
         assert newer.body == a_list("u5", 4)
         assert server.stop() == Exit.DONE, server.said()
 
@@ -128,6 +131,18 @@ def test_while_the_broker_is_away_it_serves_on_says_so_and_catches_up(fresh_kafk
         eventually(lambda: server.list_of("u").body == a_list("u", 2), SOON_S, server.said)
         eventually(lambda: server.ask("/readyz").told["broker"] == "answers", SOON_S, server.said)
         assert "Firstclick-Stale" not in server.list_of("u").headers
+
+
+def test_a_state_that_takes_no_more_ends_the_server_with_its_reason(broker: Broker) -> None:
+    class Full(Memory):
+        def apply(self, *_: object) -> None:
+            raise NotAllowed("the disk is full")
+
+    outputs_of(broker)
+    publish(broker.bootstrap, *of_both("u", 1))
+    followed = Followed({"bootstrap.servers": broker.bootstrap}, Full(), 0, None)
+    with pytest.raises(NotAllowed, match="the disk is full"):
+        run(followed, "127.0.0.1", 0, print)
 
 
 def test_the_running_server_keeps_its_document_whatever_it_is_asked(broker: Broker, tmp_path: Path) -> None:
