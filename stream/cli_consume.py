@@ -16,6 +16,11 @@ def _say(text: str) -> None:
     click.echo(f"firstclick: {text}", err=True)
 
 
+def _client(bootstrap: str, kafka: dict[str, Any]) -> dict[str, Any]:
+    """librdkafka's properties; it says only what is critical: what matters here we say ourselves, and once."""
+    return {"bootstrap.servers": bootstrap, "log_level": 2, **kafka}
+
+
 def _write(line: bytes) -> None:
     """At once: who reads our pipe waits for it."""
     sys.stdout.buffer.write(line + b"\n")
@@ -55,7 +60,7 @@ def serve(
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     held = state_of(state)
-    return run(Followed({"bootstrap.servers": bootstrap, **kafka}, held, popular, catalogue), host, port, click.echo)
+    return run(Followed(_client(bootstrap, kafka), held, popular, catalogue), host, port, click.echo)
 
 
 @click.command(short_help="Watch lists and vectors as they come.")
@@ -68,7 +73,7 @@ def watch(bootstrap: str, kafka: dict[str, Any], user: str | None, newest: bool,
     from stream.watch import watch as watching
 
     write = _write if as_lines or not sys.stdout.isatty() else None
-    watching({"bootstrap.servers": bootstrap, "log_level": 2, **kafka}, user, newest, _say, write)
+    watching(_client(bootstrap, kafka), user, newest, _say, write)
     return Exit.DONE
 
 
@@ -81,7 +86,7 @@ def recommend(bootstrap: str, kafka: dict[str, Any], user: str, as_line: bool) -
     from stream import topics
     from stream.outputs import Gone, Unreadable, newest, read_output
 
-    value = newest({"bootstrap.servers": bootstrap, **kafka}, topics.RECOMMENDATIONS, user)
+    value = newest(_client(bootstrap, kafka), topics.RECOMMENDATIONS, user)
     if value is None:
         remedy = "has an event of theirs been taken in? `firstclick watch` shows what comes"
         raise BadInput(f"--user {user}: no list stands on {topics.RECOMMENDATIONS}", remedy)
