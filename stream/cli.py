@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import click
 
+from stream.cli_consume import recommend, serve, watch
 from stream.cli_doctor import doctor
 from stream.cli_model import export, model
 from stream.cli_offline import evaluate, read_told
@@ -254,6 +255,8 @@ firstclick.add_command(evaluate)
 firstclick.add_command(train)
 firstclick.add_command(tune)
 firstclick.add_command(export)
+for command in (serve, watch, recommend):
+    firstclick.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

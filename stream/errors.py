@@ -6,7 +6,7 @@ that it names: an exception can only be here if its module has been imported by 
 | code | means                      | for instance                                                       |
 |------|----------------------------|--------------------------------------------------------------------|
 | 0    | done                       | also: nothing to do, asked to stop and stopped                     |
-| 1    | bad input found            | refused lines in a replay, topics that differ                      |
+| 1    | bad input found            | refused lines in a replay, topics that differ, a user without list |
 | 2    | wrong usage                | an unknown option, a setting out of its range, a missing bundle    |
 | 3    | cannot reach, not allowed  | no broker, no such topic, exactly-once where a broker cannot       |
 | 70   | a bug                      | everything that nobody foresaw; `--debug` shows the traceback      |
