@@ -68,11 +68,18 @@ class Encoder:
         self._lock = threading.Lock()  # Guards the cache only: two threads may run the graph at once.
         self.texts_encoded = 0
         """Texts that the graph has read. The rest came from the cache."""
+        self.texts_found = 0
+        """Texts that came from the cache."""
 
     @property
     def provider(self) -> str:
         """Where the graph runs, as onnxruntime says after loading."""
         return self._session.provider
+
+    @property
+    def cached(self) -> int:
+        """Vectors that the cache holds."""
+        return len(self._vectors)
 
     def vectors(self, texts: Sequence[str]) -> Floats:
         """(T, D) unit vectors of the texts, in order. No text is empty.
@@ -86,6 +93,7 @@ class Encoder:
                 if vector is not None:
                     self._vectors.move_to_end(text)
                     found[text] = vector
+            self.texts_found += len(found)
         unseen = list(dict.fromkeys(text for text in texts if text not in found))
         if unseen:
             # Copies: a view in the cache would keep its whole batch alive.

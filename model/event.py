@@ -16,13 +16,14 @@ from model.fields import (
     LATEST_MS,
     Fields,
     boolean,
-    fault_of_id,
+    foreign_key,
     identifier,
     moment,
     number,
     optional_identifier,
     shown,
     string,
+    text_of_key,
     whole_number,
 )
 from model.rejection import EventError, Reason
@@ -219,7 +220,7 @@ def parse_item(
     """
     if key is None:
         raise EventError(Reason.KEY_MISSING, "the record has no key; send the item id as the key")
-    key_id = _text_of_key(key)
+    key_id = text_of_key(key)
     if value is None:
         return None
     fields = unwrap(value, headers)
@@ -339,24 +340,3 @@ def _attributes(fields: Fields) -> dict[str, str | float | bool]:
                 f"attributes.{name}",
             )
     return taken
-
-
-def _text_of_key(key: bytes) -> str:
-    try:
-        text = key.decode()
-    except UnicodeDecodeError:
-        raise EventError(Reason.KEY_INVALID, f"the key is not UTF-8: {shown(key)}") from None
-    wrong = fault_of_id(text)
-    if wrong:
-        raise EventError(Reason.KEY_INVALID, f"the key {wrong}")
-    return text
-
-
-def foreign_key(key: bytes, named: str) -> EventError:
-    """Why a key is not the id that the value names."""
-    try:
-        text = _text_of_key(key)
-    except EventError as error:
-        return error
-    hint = "; the key is the bare id, without quotes" if text == f'"{named}"' else ""
-    return EventError(Reason.KEY_MISMATCH, f"the key is {shown(text)}, but the value names {shown(named)}{hint}")

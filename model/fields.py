@@ -88,6 +88,28 @@ def fault_of_id(value: str) -> str:
     return ""
 
 
+def text_of_key(key: bytes) -> str:
+    """The id that is a record's key."""
+    try:
+        text = key.decode()
+    except UnicodeDecodeError:
+        raise EventError(Reason.KEY_INVALID, f"the key is not UTF-8: {shown(key)}") from None
+    wrong = fault_of_id(text)
+    if wrong:
+        raise EventError(Reason.KEY_INVALID, f"the key {wrong}")
+    return text
+
+
+def foreign_key(key: bytes, named: str) -> EventError:
+    """Why a key is not the id that the value names."""
+    try:
+        text = text_of_key(key)
+    except EventError as error:
+        return error
+    hint = "; the key is the bare id, without quotes" if text == f'"{named}"' else ""
+    return EventError(Reason.KEY_MISMATCH, f"the key is {shown(text)}, but the value names {shown(named)}{hint}")
+
+
 def number(fields: Fields, name: str, low: float, high: float) -> float | None:
     """The number in `name`, between `low` and `high`; None where it is absent or null."""
     value = fields.get(name)

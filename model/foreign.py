@@ -232,7 +232,7 @@ ACTIONS = {
     folded(name): kind
     for kind, names in {
         "impression": "impression view_item_list list_view shown",
-        "click": "click item_click product_click search_click result_click select_item",
+        "click": "click on_click item_click product_click search_click result_click select_item",
         "browse": "view watch browse item_view product_view view_item view_product detail_page_view read play",
         "search": "search on_search query search_query user_search product_search",
         "favourite": "favourite favorite like save bookmark wishlist add_to_wishlist add_to_favorites",
@@ -317,8 +317,15 @@ microseconds = since_1970("microseconds", 1_000_000)
 
 
 def moment(value: Any) -> object:
-    """Milliseconds since 1970, or a time as `utc` reads it."""
-    return utc(value) if type(value) is str and not value.isdecimal() else milliseconds(value)
+    """Seconds or milliseconds since 1970, which their size tells apart, or a time as `utc` reads it."""
+    if type(value) is str and not value.isdecimal():
+        return utc(value)
+    try:
+        return milliseconds(value)
+    except Unfit as unfit:
+        if unfit.reason is not Reason.TIME_PAST:
+            raise
+        return seconds(value)
 
 
 def listed(value: Any) -> object:

@@ -106,7 +106,7 @@ def _event_id(draft: Draft, part: Source, place: int, of: int, record_id: str) -
     given = draft.fields.get("event_id")
     if given is None:
         return f"{record_id}.{place:03d}" if of > 1 else record_id
-    if part.place < 0 or draft.names["event_id"][0] is part or type(given) is not str:
+    if part.place < 0 or draft.names.get("event_id", (part, ""))[0] is part or type(given) is not str:
         return given
     return f"{given}.{part.place:03d}"
 

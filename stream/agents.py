@@ -17,7 +17,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import NamedTuple
 
@@ -26,14 +26,15 @@ import numpy as np
 from model.window import EMPTY, Window
 from stream.intake import Intake
 from stream.lane import Batch, Lane, portions
+from stream.logs import hashed
 from stream.messages import Record, Trigger, interest, recommendation, version_of
-from stream.metrics import Metrics
+from stream.metrics import ITEM, PASSED_OVER, UNKNOWN, Metrics
 from stream.murmur2 import partition_of
 from stream.outbox import Aborted, Fenced, Outbox
 from stream.recommender import Advice, Recommender
 from stream.settings import Settings
 from stream.shelf import Shelves, count_records
-from stream.topics import INTERESTS, RECOMMENDATIONS
+from stream.topics import COUNTS, INTERESTS, RECOMMENDATIONS, REJECTED
 from stream.windows import Held, Taken, Windows
 
 log = logging.getLogger(__name__)
@@ -64,14 +65,36 @@ class Turns:
         self._intake, self.outbox, self._metrics = intake, outbox, metrics
         self.thread = ThreadPoolExecutor(1, f"lane-{lane.name}")
         self._aborts = 0
-        lane.on_dropped = self._dropped
+        self.failure: Future[None] = Future()
+        """Ends with the error of what was done between two turns, if there is one."""
+        lane.on_dropped = lambda partition: self._between(lambda: self.drop([partition]))
+        lane.on_assigned = lambda: self._between(self.prepare)
 
-    def _dropped(self, partition: int) -> None:
+    def _between(self, work: Callable[[], None]) -> None:
         with contextlib.suppress(RuntimeError):  # The thread has ended, and its state with it.
-            self.thread.submit(self.drop, [partition])
+            self.thread.submit(work).add_done_callback(self._heard)
+
+    def _heard(self, done: "Future[None]") -> None:
+        error = None if done.cancelled() else done.exception()
+        if error is not None and not self.failure.done():
+            self.failure.set_exception(error)
+
+    def prepare(self) -> None:
+        """Loads the state of all partitions that are ours: a shopper should not wait for it."""
+        with self.lane.pulse.turning(), self._metrics.timed(self.lane.name, "load"):
+            self.load(self.lane.owned())
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the state of all partitions that are ours is held."""
+        return set(self.lane.partitions) <= self.held()
 
     def turn(self, batches: Sequence[Batch]) -> None:
         """One micro-batch."""
+        with self.lane.pulse.turning():
+            self._turn(batches)
+
+    def _turn(self, batches: Sequence[Batch]) -> None:
         try:
             work = self.work(batches)
             records = sum(len(batch.messages) for batch in work.batches)
@@ -82,6 +105,7 @@ class Turns:
             self._again(batches, reason)
         else:
             self._aborts = 0
+            self._metrics.commits.labels(self.lane.name).inc()
             with self._metrics.timed(self.lane.name, "tell"):
                 work.committed()
 
@@ -100,6 +124,14 @@ class Turns:
 
     def work(self, batches: Sequence[Batch]) -> Work:
         """Everything but the commit."""
+        raise NotImplementedError
+
+    def load(self, batches: Sequence[Batch]) -> None:
+        """Loads the state of these batches' partitions, where it is not held in their epoch."""
+        raise NotImplementedError
+
+    def held(self) -> set[int]:
+        """The partitions whose state is held."""
         raise NotImplementedError
 
     def drop(self, partitions: Iterable[int]) -> None:
@@ -137,6 +169,12 @@ class Behaviour(Turns):
         self._partition_of_item, self._partitions, self._settings = partition_of_item, partitions, settings
         super().__init__(lane, intake, outbox, metrics)
 
+    def load(self, batches: Sequence[Batch]) -> None:
+        self._windows.load(batches)
+
+    def held(self) -> set[int]:
+        return self._windows.partitions
+
     def drop(self, partitions: Iterable[int]) -> None:
         self._windows.drop(partitions)
 
@@ -144,7 +182,7 @@ class Behaviour(Turns):
         timed = self._metrics.timed
         taken, now_ms = Taken(), int(time.time() * 1000)
         with timed("behaviour", "load"):
-            self._windows.load(batches)
+            self.load(batches)
         with timed("behaviour", "remember"):  # 1 parse, 2 render, 3 remember, 4 gather
             done = self._take_in(batches, now_ms, taken)
             self._windows.sweep({batch.partition for batch in done}, taken)
@@ -153,7 +191,8 @@ class Behaviour(Turns):
         published: list[Advice] = []
         if self._recommender is not None and (taken.changed or taken.forgotten):
             with timed("behaviour", "recommend"):  # 5 encode, 6 understand, 7 retrieve, 8 score
-                lists = self._recommend(self._recommender, [held.window for held, _ in taken.changed.values()])
+                windows = [held.window for held, _ in taken.changed.values()]
+                lists = self._recommend(self._recommender, windows, [user_id for _, user_id in taken.changed])
             with timed("behaviour", "write"):  # 9 write
                 published = self._write(taken, lists, records)
                 records += count_records(taken.accepted, self._partition_of_item)
@@ -172,7 +211,9 @@ class Behaviour(Turns):
             done += 1
         return pieces[:done]
 
-    def _recommend(self, recommender: Recommender, windows: Sequence[Window]) -> list[Advice | None]:
+    def _recommend(
+        self, recommender: Recommender, windows: Sequence[Window], user_ids: Sequence[str]
+    ) -> list[Advice | None]:
         """Advice per window. One that the model stumbles over gets None and takes nobody with it."""
         lists: list[Advice | None] = []
         for first in range(0, len(windows), self.call_users):
@@ -181,14 +222,16 @@ class Behaviour(Turns):
                 lists += recommender.recommend(users)
             except Exception:
                 recommender.recommend([EMPTY])  # Raises if it is the model, and not one of these windows: then end.
-                lists += [self._alone(recommender, window) for window in users]
+                lists += [self._alone(recommender, window, user_ids[first + n]) for n, window in enumerate(users)]
         return lists
 
-    def _alone(self, recommender: Recommender, window: Window) -> Advice | None:
+    def _alone(self, recommender: Recommender, window: Window, user_id: str) -> Advice | None:
         try:
             return recommender.recommend([window])[0]
         except Exception:
-            log.exception("a bug in firstclick: no list for the window that ends in %r", window.lines[-1:])
+            newest = window.lines[-1].event_id if window.lines else ""
+            log.exception("a bug in firstclick: no list for %s, whose newest event is %s", hashed(user_id), newest)
+            log.debug("the window was %r", window)
             self._metrics.failed.inc()
             return None
 
@@ -222,16 +265,15 @@ class Behaviour(Turns):
         metrics, now_ms = self._metrics, time.time() * 1000
         for kind, count in Counter(line.kind for line in taken.accepted).items():
             metrics.events.labels(kind.value, "accepted").inc(count)
-        fates = {**taken.refused, "repeated": taken.repeated, "passed_over": taken.passed_over}
-        for fate, count in fates.items():
-            if count:
-                metrics.events.labels("", fate).inc(count)
+        metrics.reject(self.lane.name, UNKNOWN, taken.refused)
+        metrics.events.labels(UNKNOWN, PASSED_OVER).inc(taken.passed_over)
+        for kind, count in Counter(taken.repeated).items():
+            metrics.events.labels(kind.value, "repeated").inc(count)
         for stage, count in Counter(advice.stage for advice in lists).items():
             metrics.lists.labels(stage).inc(count)
         if self._recommender is not None:
             metrics.unchanged.inc(len(taken.changed) - len(lists))
         metrics.batch_users.observe(len(taken.changed))
-        metrics.users.set(len(self._windows))
         step = len(taken.changed) // TIMED_USERS + 1
         for held, _ in islice(taken.changed.values(), 0, None, step):
             metrics.end_to_end.observe(max(now_ms - held.touched_ms, 0.0) / 1000)
@@ -247,21 +289,30 @@ class Shelving(Turns):
         self._shelves = shelves
         super().__init__(lane, intake, outbox, metrics)
 
+    def load(self, batches: Sequence[Batch]) -> None:
+        self._shelves.load(batches)
+
+    def held(self) -> set[int]:
+        return self._shelves.partitions
+
     def drop(self, partitions: Iterable[int]) -> None:
         self._shelves.drop(partitions)
 
     def work(self, batches: Sequence[Batch]) -> Work:
         with self._metrics.timed("shelf", "load"):
-            self._shelves.load(batches)
-        before = self._shelves.encoded
+            self.load(batches)
         with self._metrics.timed("shelf", "encode"):
             records = self._shelves.take_in(batches)
 
         def tell() -> None:
-            self._metrics.encoded.inc(self._shelves.encoded - before)
-            for record in records:
-                reason = dict(record.headers).get("reason")
-                if reason is not None:
-                    self._metrics.events.labels("item", reason.decode()).inc()
+            rejected = [record for record in records if record.topic == REJECTED]
+            self._metrics.reject(self.lane.name, ITEM, map(_reason, rejected))
+            items = sum(len(batch.messages) for batch in batches if batch.topic != COUNTS)
+            self._metrics.events.labels(ITEM, "accepted").inc(max(items - len(rejected), 0))
 
         return Work(batches, records, tell)
+
+
+def _reason(record: Record) -> str:
+    """Why it was rejected."""
+    return (dict(record.headers)["reason"] or b"").decode()

@@ -6,19 +6,22 @@ the group, close.
 """
 
 import asyncio
-import json
 import logging
 import socket
 import warnings
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from functools import partial
+from logging.config import dictConfig
 from typing import Any, cast
 
 from stream.agents import Turns
 from stream.batcher import Batcher
 from stream.collector import calm
-from stream.errors import NotAllowed, Unreachable
+from stream.errors import Exit, NotAllowed, Unreachable, exit_code
 from stream.follower import Follower
+from stream.logs import config
+from stream.pages import add_pages
 from stream.parts import Parts, build
 from stream.settings import Settings
 
@@ -30,6 +33,7 @@ with warnings.catch_warnings():
 log = logging.getLogger(__name__)
 
 LAG_EVERY_S = 5.0
+BEAT_S = 1.0
 
 
 class _NoKafka(BootStrategy):
@@ -71,6 +75,7 @@ class Feed(faust.Service):
             self._batchers[name] = Batcher(turns.lane, self._parts.shares[name], self._parts.settings.wait_ms)
         self._app.flow_control.resume()  # Faust suspends its agents' queues until its own consumer has partitions.
         self._parts.follower.start()
+        self.add_future(self._beat())
         self.add_future(self._begin())
 
     async def on_stop(self) -> None:
@@ -94,6 +99,8 @@ class Feed(faust.Service):
             log.info("the catalogue is read: %d items", len(parts.catalogue))
             parts.intake.start()
             self.add_future(self._watch(parts.intake.failure))
+            for turns in parts.turns:
+                self.add_future(self._watch(turns.failure))
         except Exception as error:
             await self._end(error)
             return
@@ -114,10 +121,18 @@ class Feed(faust.Service):
             await self._end(error)
 
     async def _end(self, error: BaseException) -> None:
-        debug = self._parts.settings.log_level == "debug"
+        foreseen = exit_code(error) is not Exit.BUG
         self._parts.failure = self._parts.failure or error
-        log.critical("the worker ends: %s", error, exc_info=error if debug else None)
+        log.critical("the worker ends: %s", error, exc_info=None if foreseen else error)
         await self._app.crash(error)
+
+    async def _beat(self) -> None:
+        gauge, loop = self._parts.metrics.silence, self._parts.loop
+        for pulse in self._parts.pulses:
+            gauge.labels(pulse.name).set_function(partial(getattr, pulse, "silent_s"))
+        while not self.should_stop:
+            loop.beat()
+            await self.sleep(BEAT_S)
 
     async def _tell_lag(self) -> None:
         metrics = self._parts.metrics
@@ -168,37 +183,6 @@ def _await_ready(follower: Follower) -> None:
             return
 
 
-def add_pages(app: faust.App, parts: Parts) -> None:
-    """/healthz: alive. /readyz: 200 once lists can be right. /metrics: Prometheus."""
-
-    def told(ready: bool) -> dict[str, Any]:
-        return {
-            "ready": ready,
-            "model": parts.bundle.model,
-            "guarantee": parts.guarantee,
-            "items": len(parts.catalogue),
-            "partitions": {turns.lane.name: turns.lane.partitions for turns in parts.turns},
-            "failure": str(parts.failure) if parts.failure else None,
-        }
-
-    @app.page("/healthz")
-    async def healthz(web: Any, request: Any) -> Any:
-        if parts.failure is not None:
-            return web.text(f"{parts.failure}\n", status=503)
-        return web.text("ok\n")
-
-    @app.page("/readyz")
-    async def readyz(web: Any, request: Any) -> Any:
-        ready = parts.ready
-        body = json.dumps(told(ready)).encode() + b"\n"
-        return web.bytes(body, content_type="application/json", status=200 if ready else 503)
-
-    @app.page("/metrics")
-    async def metrics(web: Any, request: Any) -> Any:
-        parts.metrics.ready.set(parts.ready)
-        return web.bytes(parts.metrics.text(), content_type="text/plain; version=0.0.4")
-
-
 def _port_is_free(settings: Settings) -> None:
     """Before anything else: the port is part of this worker's name, and a second one would fence the first."""
     with socket.socket() as probe:
@@ -219,9 +203,15 @@ def run(settings: Settings, joined: Callable[[Settings], Parts] = build) -> int:
         joined: makes the parts; tests of faults pass one that exchanges a part for a careless one.
     """
     _port_is_free(settings)
+    dictConfig(config(settings.log, settings.log_level))  # Faust sets it once more, when it starts.
     parts = joined(settings)
     worker = faust.Worker(
-        faust_app(parts), loglevel=settings.log_level.upper(), redirect_stdouts=False, daemon=True, quiet=True
+        faust_app(parts),
+        loglevel=settings.log_level.upper(),
+        logging_config=config(settings.log, settings.log_level),
+        redirect_stdouts=False,
+        daemon=True,
+        quiet=True,
     )
     log.info("%s: %s (%s), model %s", settings.replica_name, parts.guarantee, parts.why, parts.bundle.model)
     calm()

@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from stream import topics
 from stream.errors import NotAllowed, Unreachable
 from stream.follower import reader
+from stream.logs import CLIENT
 from stream.outbox import INIT_TIMEOUT_S
 from stream.settings import Settings
 
@@ -69,7 +70,7 @@ def isolates(settings: Settings, topic: str) -> bool:
     """
     name = f"{settings.group}-{settings.replica_name}-probe"
     timeout_ms = settings.transaction_timeout_ms
-    producer = Producer({**settings.client, "transactional.id": name, "transaction.timeout.ms": timeout_ms})
+    producer = Producer({**settings.client, **CLIENT, "transactional.id": name, "transaction.timeout.ms": timeout_ms})
     written: list[int | None] = []
     producer.init_transactions(INIT_TIMEOUT_S)
     producer.begin_transaction()
@@ -81,7 +82,7 @@ def isolates(settings: Settings, topic: str) -> bool:
     if not written or written[0] is None:
         raise Unreachable(f"the broker did not take a record in {topic}", "see its log")
     aborted = written[0]
-    consumer = reader(settings.client, [TopicPartition(topic, 0, aborted)])
+    consumer = reader({**settings.client, **CLIENT}, [TopicPartition(topic, 0, aborted)])
     try:
         deadline = time.monotonic() + INIT_TIMEOUT_S
         while time.monotonic() < deadline:

@@ -14,20 +14,23 @@ from typing import Any, Literal
 
 import click
 
+from stream.cli_consume import recommend, serve, watch
+from stream.cli_doctor import doctor
 from stream.cli_model import export, model
 from stream.cli_offline import evaluate, read_told
 from stream.cli_producer import contract, validate
 from stream.cli_shop import shop
+from stream.cli_topics import topics
 from stream.cli_train import train, tune
 from stream.errors import Exit, Unreachable, WrongUsage, exit_code, one_line
 from stream.options import (
     LOG_FILE,
-    ClientProperties,
     SettingsCommand,
     any_format_option,
     between,
     format_option,
     kafka_options,
+    settings_of,
     time_options,
     topic_options,
 )
@@ -72,58 +75,6 @@ def broker(port: int) -> int:
     from stream.demo.broker import serve
 
     serve(port)
-    return Exit.DONE
-
-
-@firstclick.command(short_help="Check or create the topics that workers need.")
-@kafka_options
-@click.option("--apply", "change", is_flag=True, help="Create what is missing and set what differs. Else only tell.")
-@click.option(
-    "--events", default="clicks,browses,reviews,events", show_default=True, help="Topics of behaviour events."
-)
-@click.option("--items", default="items", show_default=True, help="Topic of product upserts.")
-@click.option("--partitions", type=click.IntRange(1, 10_000), help="Of each topic.  [default: as those there, else 4]")
-@click.option(
-    "--bundle",
-    type=click.Path(path_type=Path),
-    envvar="FIRSTCLICK_BUNDLE",
-    help="The workers' model: the catalogue topic's name comes of its encoder.  [env: FIRSTCLICK_BUNDLE]  "
-    "[default: the ready zero-shot bundle]",
-)
-def topics(
-    bootstrap: str, kafka: dict[str, Any], change: bool, events: str, items: str, partitions: int | None, bundle: Path
-) -> int:
-    """Check the topics that workers need: existence, partitions, copies, clean-up. Changes nothing without --apply.
-
-    Ends with 0 where all is right, 1 where something differs.
-    """
-    from confluent_kafka import KafkaException
-    from confluent_kafka.admin import AdminClient
-
-    from model.bundle import DEFAULT_BUNDLE, Bundle
-    from stream import topics as shapes
-
-    space = Bundle.load(bundle or DEFAULT_BUNDLE).space
-    names = tuple(name.partition(":")[0].strip() for name in events.split(",") if name.strip())  # Less its format.
-    wanted = shapes.shapes(space, events=names, items=items, partitions=partitions or 0)
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, **kafka})
-    try:
-        differences = shapes.check(admin, wanted)
-        for difference in differences:
-            click.echo(difference)
-        open_ = [difference for difference in differences if difference.what != "untold"]
-        if change:
-            done = shapes.apply(admin, wanted)
-            click.echo(f"put right: {len(done)} of {len(open_)} differences, {len(wanted)} topics")
-            return Exit.DONE
-    except KafkaException as error:
-        raise Unreachable(
-            f"the brokers at {bootstrap} do not answer ({error.args[0].name()})", "check --bootstrap"
-        ) from error
-    if open_:
-        click.echo("nothing changed; --apply creates what is missing and sets what can be set", err=True)
-        return Exit.BAD_INPUT
-    click.echo(f"{len(wanted)} topics are as they should be")
     return Exit.DONE
 
 
@@ -290,18 +241,14 @@ def worker(toml: Path | None, **given: Any) -> int:
     Each option, say --wait-ms, is also FIRSTCLICK_WAIT_MS in the environment and wait_ms in the --config file; the
     command line counts first, then the environment, the file, and the default.
     """
-    from stream.settings import Settings
-
-    told = {name: value for name, value in given.items() if value is not None}
-    if isinstance(told.get("kafka"), str):
-        told["kafka"] = ClientProperties().convert(told["kafka"], None, None)
-    settings = Settings.load(toml, **told)
-
+    settings = settings_of(toml, given)
     from stream.app import run
 
     return run(settings)
 
 
+firstclick.add_command(doctor)
+firstclick.add_command(topics)
 firstclick.add_command(validate)
 firstclick.add_command(contract)
 firstclick.add_command(model)
@@ -310,6 +257,8 @@ firstclick.add_command(train)
 firstclick.add_command(tune)
 firstclick.add_command(export)
 firstclick.add_command(shop)
+for command in (serve, watch, recommend):
+    firstclick.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -6,7 +6,7 @@ that it names: an exception can only be here if its module has been imported by 
 | code | means                      | for instance                                                       |
 |------|----------------------------|--------------------------------------------------------------------|
 | 0    | done                       | also: nothing to do, asked to stop and stopped                     |
-| 1    | bad input found            | refused lines in a replay, topics that differ                      |
+| 1    | bad input found            | refused lines in a replay, topics that differ, a user without list |
 | 2    | wrong usage                | an unknown option, a setting out of its range, a missing bundle    |
 | 3    | cannot reach, not allowed  | no broker, no such topic, exactly-once where a broker cannot       |
 | 70   | a bug                      | everything that nobody foresaw; `--debug` shows the traceback      |
@@ -115,7 +115,8 @@ def one_line(error: BaseException) -> str:
         return " ".join(str(formatted()).split())
     kafka: Any = error.args[0] if error.args else None
     if hasattr(kafka, "retriable"):  # librdkafka's KafkaError inside its KafkaException
-        return f"Kafka says: {kafka.str()} ({kafka.name()}); is --bootstrap right?"
+        option = "--kafka" if kafka.name() == "_INVALID_ARG" else "--bootstrap"  # A property that librdkafka lacks.
+        return f"Kafka says: {kafka.str()} ({kafka.name()}); is {option} right? `firstclick doctor` looks"
     return _flat(error)
 
 

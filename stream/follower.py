@@ -24,6 +24,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from stream.errors import NotAllowed, Unreachable
+from stream.pulse import Pulse
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,28 @@ class ToEnd:
             del self._left[partition]
 
 
-def _records(consumer: Consumer, to_end: ToEnd) -> list[Message]:
+class ToTime(ToEnd):
+    """The same for who does not know whether the broker isolates: up to offsets or, where those lie too low, to a time.
+
+    The embedded broker tells such ends, and finds no times; a busy topic is never at its end. So a partition is done
+    where the broker says so at or behind the offset, or where a record there is as late as must be.
+    """
+
+    def __init__(self, wanted: Mapping[Place, int], late_ms: int) -> None:
+        super().__init__(wanted, isolates=False)
+        self._late_ms = late_ms
+
+    def heed(self, message: Message) -> None:
+        """A record, or the end-of-partition event."""
+        super().heed(message)
+        if message.error() is None:
+            partition, offset = cast("tuple[int, int]", (message.partition(), message.offset()))
+            if offset >= self._left.get(partition, 1 << 63) and message.timestamp()[1] >= self._late_ms:
+                del self._left[partition]
+
+
+def fetched(consumer: Consumer, to_end: ToEnd) -> list[Message]:
+    """What has come of the consumer's topic, after at most a tenth of a second; `to_end` learns how far it is."""
     first = consumer.poll(POLL_S)
     found = []
     for message in [first, *consumer.consume(FETCH, 0)] if first is not None else []:
@@ -148,12 +170,18 @@ def _pair(message: Message) -> tuple[int, Pair]:
 
 
 def read_to_end(
-    client: Mapping[str, Any], admin: AdminClient, topic: str, partitions: Sequence[int], isolates: bool
+    client: Mapping[str, Any],
+    admin: AdminClient,
+    topic: str,
+    partitions: Sequence[int],
+    isolates: bool,
+    beat: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[int, Pair]]:
     """Every committed record of these partitions, from their beginning to where their logs end now.
 
     Args:
         isolates: whether the broker isolates transactions (else its end-of-partition event is believed).
+        beat: called at every turn of the loop that reads.
     Raises:
         Unreachable: no progress for three minutes.
     """
@@ -161,11 +189,13 @@ def read_to_end(
     if to_end:
         return
     consumer = reader(client, [TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
-    for message in messages(consumer, to_end, topic):
+    for message in messages(consumer, to_end, topic, beat):
         yield _pair(message)
 
 
-def messages(consumer: Consumer, to_end: ToEnd, topic: str) -> Iterator[Message]:
+def messages(
+    consumer: Consumer, to_end: ToEnd, topic: str, beat: Callable[[], None] = lambda: None
+) -> Iterator[Message]:
     """What the consumer reads of its topic until the end, and a little more; closes the consumer.
 
     Raises:
@@ -174,7 +204,8 @@ def messages(consumer: Consumer, to_end: ToEnd, topic: str) -> Iterator[Message]
     try:
         idle_s = 0.0
         while not to_end:
-            found = _records(consumer, to_end)
+            beat()
+            found = fetched(consumer, to_end)
             idle_s = 0.0 if found else idle_s + POLL_S
             if idle_s > STUCK_S:
                 raise Unreachable(f"{topic} cannot be read to its end: a transaction has been open for {STUCK_S:.0f} s")
@@ -192,15 +223,32 @@ class Follower:
         admin: AdminClient,
         topic: str,
         partitions: int,
-        isolates: bool,
+        isolates: bool | None,
         apply: Callable[[list[tuple[int, Pair]]], None],
+        begin: Mapping[int, int] | None = None,
     ) -> None:
+        """Prepares; `start` begins.
+
+        Args:
+            client: librdkafka's settings.
+            admin: of the same brokers.
+            topic: compacted.
+            partitions: how many it has.
+            isolates: whether the broker isolates transactions; None: unknown, as who may not write cannot find out.
+            apply: takes (partition, record), in the thread's time.
+            begin: partition -> the first offset wanted; else its beginning.
+        """
         self._client, self._admin, self._topic, self._apply = client, admin, topic, apply
         self._partitions, self._isolates = range(partitions), isolates
+        self.passed: dict[int, int] = dict(begin or {})
+        """Partition -> the offset that comes next, as `apply` sees it once it has taken what it is given."""
         self.ready = threading.Event()
         """Set once the topic has been read to where it ended at the start."""
         self.failure: Future[None] = Future()
         """Ends with the thread: with the error that ended it, or with None."""
+        self.newest_ms = 0
+        """When the newest record that was read was written; 0 before the first."""
+        self.pulse = Pulse("follower")
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"follow {topic}", daemon=True)
 
@@ -217,16 +265,23 @@ class Follower:
     def _run(self) -> None:
         try:
             places = [(self._topic, partition) for partition in self._partitions]
-            to_end = ToEnd(ends(self._admin, places), self._isolates)
-            begin = [TopicPartition(self._topic, partition, OFFSET_BEGINNING) for partition in self._partitions]
+            late_ms = time.time_ns() // 1_000_000
+            wanted = ends(self._admin, places)
+            to_end = ToTime(wanted, late_ms) if self._isolates is None else ToEnd(wanted, self._isolates)
+            begin = [TopicPartition(*place, self.passed.get(place[1], OFFSET_BEGINNING)) for place in places]
             consumer = reader(self._client, begin)
             while not self._stopping.is_set():
+                self.pulse.beat()
                 if to_end and not self.ready.is_set():
                     self.ready.set()
-                if found := _records(consumer, to_end):
+                if found := fetched(consumer, to_end):
+                    self.passed |= {cast(int, m.partition()): cast(int, m.offset()) + 1 for m in found}
                     self._apply([_pair(message) for message in found])
+                    self.newest_ms = max(self.newest_ms, *(message.timestamp()[1] for message in found))
             consumer.close()
         except BaseException as error:
             self.failure.set_exception(error)
         else:
             self.failure.set_result(None)
+        finally:
+            self.pulse.rest()

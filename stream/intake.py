@@ -18,6 +18,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from stream.errors import NotAllowed, Unreachable
 from stream.lane import Batch, Fetched, Lane, Place, offsets_of
+from stream.logs import CLIENT
+from stream.pulse import Pulse
 from stream.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -52,6 +54,7 @@ class Intake:
         self._committed_timeout_s = COMMITTED_TIMEOUT_S + settings.transaction_timeout_ms / 1000
         config: dict[str, Any] = {
             **settings.client,
+            **CLIENT,
             "group.id": settings.group,
             "client.id": settings.replica_name,
             "enable.auto.commit": False,
@@ -70,11 +73,14 @@ class Intake:
             config["heartbeat.interval.ms"] = max(settings.session_timeout_ms // 6, 300)
         self._consumer = consumer(config)
         self._chores: queue.SimpleQueue[tuple[Callable[[Consumer], Any], Future[Any]]] = queue.SimpleQueue()
+        self.pulse = Pulse("intake")
         self._stopping = threading.Event()
         self._moved: set[Place] = set()  # Assigned or revoked during the poll under way.
         self._seeks: dict[Place, int | None] = {}  # Where to read on; tried until the client takes it.
         self._paused: set[Place] = set()
         self._ours: set[Place] = set()
+        self.on_rebalance: Callable[[str], None] = lambda change: None
+        """Called (from the consumer's thread; must not block) after partitions were assigned, revoked or lost."""
         self.metadata: Any = None
         """The group's metadata as of the last poll; a stale one is fenced by the broker."""
         self.joined = threading.Event()
@@ -129,10 +135,10 @@ class Intake:
         def work(consumer: Consumer) -> dict[Place, int]:
             lags: dict[Place, int] = {}
             for place in self._ours:
-                _, high = consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+                low, high = consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
                 done = self.lanes[place[0]].place_done(place)
-                if high >= 0 and done is not None:
-                    lags[place] = max(high - done, 0)
+                if high >= 0:  # Where nothing is committed yet, all that the log holds waits.
+                    lags[place] = max(high - (max(low, 0) if done is None else done), 0)
             return lags
 
         return self.chore(work)
@@ -142,10 +148,11 @@ class Intake:
     def _run(self) -> None:
         try:
             self._consumer.subscribe(
-                list(self.lanes), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+                list(self.lanes), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
             )
             spare_at = time.monotonic() + SPARE_S
             while not self._stopping.is_set():
+                self.pulse.beat()
                 if not self.joined.is_set() and time.monotonic() > spare_at:
                     self.joined.set()
                 self._do_chores()
@@ -163,6 +170,7 @@ class Intake:
         else:
             self.failure.set_result(None)
         finally:
+            self.pulse.rest()
             self._refuse_chores()
 
     def _do_chores(self) -> None:
@@ -245,6 +253,7 @@ class Intake:
         self._moved |= done.keys()
         self.joined.set()
         log.info("assigned %s", _shown(done))
+        self.on_rebalance("assigned")
 
     def _committed(self, consumer: Consumer, partitions: list[TopicPartition]) -> dict[Place, int | None]:
         if not partitions:
@@ -256,6 +265,16 @@ class Intake:
         return {(tp.topic, tp.partition): tp.offset if tp.offset >= 0 else None for tp in found}
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._drop(partitions)
+        log.info("revoked %s", _shown((tp.topic, tp.partition) for tp in partitions))
+        self.on_rebalance("revoked")
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._drop(partitions)
+        log.warning("lost %s: others have them already", _shown((tp.topic, tp.partition) for tp in partitions))
+        self.on_rebalance("lost")
+
+    def _drop(self, partitions: list[TopicPartition]) -> None:
         places = {(tp.topic, tp.partition) for tp in partitions}
         for lane in self._all_lanes:
             with lane.commit_lock:
@@ -265,7 +284,6 @@ class Intake:
         self._moved |= places
         for place in places:
             self._seeks.pop(place, None)
-        log.info("revoked %s", _shown(places))
 
 
 def _shown(places: Iterable[Place]) -> str:

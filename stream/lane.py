@@ -14,6 +14,8 @@ from typing import NamedTuple, Protocol
 
 from confluent_kafka import TopicPartition
 
+from stream.pulse import Pulse
+
 RECORD_BYTES = 500  # What a record takes beside its value: 64 MiB are 100,000 small records.
 
 Place = tuple[str, int]
@@ -54,6 +56,10 @@ class Lane:
         """Held by a commit from its check to its end, and by the callbacks: a revocation waits for the commit."""
         self.on_dropped: Callable[[int], None] = lambda partition: None
         """Called (from the consumer's thread; must not block) when a partition's state is no longer ours."""
+        self.on_assigned: Callable[[], None] = lambda: None
+        """Called (from the consumer's thread; must not block) when partitions have become ours."""
+        self.pulse = Pulse(name)
+        """Of what works on this lane."""
         self.on_waiting: Callable[[], None] = lambda: None
         """Called (from other threads; must not block) when something waits."""
         self._lock = threading.Lock()
@@ -86,6 +92,12 @@ class Lane:
         """The partitions of which only some topics are ours: nothing of them is worked on."""
         with self._lock:
             return sorted({p for _, p in self._assigned if not self._whole(p)})
+
+    def owned(self) -> list[Batch]:
+        """An empty batch for each partition that is wholly ours, in its present epoch: what has to be loaded."""
+        owned = self.partitions
+        with self._lock:
+            return [Batch("", number, None, 0, self._epoch.get(number, 0), []) for number in owned]
 
     def _whole(self, partition: int) -> bool:
         return all((topic, partition) in self._assigned for topic in self.topics)
@@ -163,6 +175,7 @@ class Lane:
             self._assigned |= done.keys()
             self._done |= done
             back = self._turn_over({partition for _, partition in done})
+        self.on_assigned()
         return {place: at for place, at in back.items() if place not in done}
 
     def revoke(self, places: Collection[Place]) -> dict[Place, int | None]:

@@ -6,9 +6,10 @@ is right, wherever a value comes from.
 
 import enum
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from urllib.parse import urlsplit
 
 import click
 
@@ -16,6 +17,8 @@ from stream.errors import WrongUsage
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
+
+    from stream.settings import Settings
 
 
 class Bootstrap(click.Option):
@@ -32,21 +35,16 @@ class Bootstrap(click.Option):
 
 
 class ClientProperties(click.ParamType):
-    """Further librdkafka properties as one JSON object, as the worker's `--kafka` takes them."""
+    """Further librdkafka properties, a file or a JSON object, as the worker's `--kafka` takes them."""
 
-    name = "JSON"
+    name = "FILE|JSON"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
-        """The properties."""
-        import orjson
+        """The properties, with their secrets."""
+        from stream.client import resolved, told_properties
 
-        try:
-            properties = orjson.loads(value) if isinstance(value, str) else value
-        except orjson.JSONDecodeError:
-            properties = None
-        if not isinstance(properties, dict):
-            self.fail('send a JSON object, such as {"security.protocol": "SSL"}', param, ctx)
-        return properties
+        source = ctx.get_parameter_source(param.name) if ctx and param and param.name else None
+        return dict(resolved(told_properties(value, typed=source is click.core.ParameterSource.COMMANDLINE)))
 
 
 class ModelName(click.ParamType):
@@ -117,7 +115,7 @@ class SettingsCommand(click.Command):
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """The options, made of the settings when first asked for: importing those takes longer than all of `--help`."""
-        if not self.params:
+        if not any(isinstance(param, SettingOption) for param in self.params):
             from stream.settings import Settings
 
             config = click.Option(
@@ -126,7 +124,7 @@ class SettingsCommand(click.Command):
                 type=click.Path(exists=True, dir_okay=False, path_type=Path),
                 help="TOML file with any of these settings.  [env: FIRSTCLICK_CONFIG]",
             )
-            self.params = [config, *(_option(name, field) for name, field in Settings.model_fields.items())]
+            self.params += [config, *(_option(name, field) for name, field in Settings.model_fields.items())]
         return super().get_params(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -139,6 +137,25 @@ class SettingsCommand(click.Command):
         for group, records in groups.items():
             with formatter.section(group):
                 formatter.write_dl(records)
+
+
+def settings_of(toml: Path | None, given: Mapping[str, Any]) -> "Settings":
+    """The settings that a `SettingsCommand` was called with.
+
+    Args:
+        toml: the file of --config.
+        given: the other options, None where not given.
+    """
+    from stream.client import told_properties
+    from stream.settings import Settings
+
+    told = {name: value for name, value in given.items() if value is not None}
+    if "kafka" in told:
+        told["kafka"] = told_properties(told["kafka"], typed=True)
+    if urlsplit(str(told.get("registry", ""))).password:
+        remedy = "set FIRSTCLICK_REGISTRY, or registry in the file of --config"
+        raise WrongUsage("--registry holds a secret, and every user of this machine can read it here", remedy)
+    return Settings.load(toml, **told)
 
 
 class SettingOption(click.Option):
@@ -188,7 +205,8 @@ def kafka_options(command: Any) -> Any:
         type=ClientProperties(),
         envvar="FIRSTCLICK_KAFKA",
         default="{}",
-        help="Further librdkafka properties, such as TLS and SASL.  [env: FIRSTCLICK_KAFKA]",
+        help="Further librdkafka properties, such as TLS and SASL: a file of name=value lines, or JSON; secrets as "
+        "file:PATH or env:NAME.  [env: FIRSTCLICK_KAFKA]",
     )
     return click.option("--bootstrap", cls=Bootstrap)(kafka(command))
 

@@ -20,6 +20,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from stream.errors import NotAllowed, Unreachable
 from stream.intake import Intake
 from stream.lane import Batch, Lane, offsets_of
+from stream.logs import CLIENT
 from stream.messages import Record
 from stream.settings import Settings
 
@@ -58,6 +59,7 @@ def _producer(make: MakeProducer, settings: Settings, lane: Lane, **more: Any) -
     return make(
         {
             **settings.client,
+            **CLIENT,
             "client.id": f"{settings.replica_name}-{lane.name}",
             "partitioner": "murmur2_random",  # Java's: consumers and producers of other languages find the same place.
             "acks": "all",

@@ -3,8 +3,11 @@
 Knows nothing of what the parts do, nor of when they start and stop (app.py).
 """
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib import metadata
 from typing import Any, NamedTuple
 
 from confluent_kafka.admin import AdminClient
@@ -22,9 +25,11 @@ from stream.capabilities import guarantee_of, protocol_of, topics_of
 from stream.follower import Follower, Pair, Place, ends, read_to_end
 from stream.intake import Intake
 from stream.lane import Lane
+from stream.logs import CLIENT
 from stream.messages import read_catalogue_record
 from stream.metrics import Metrics
 from stream.outbox import Deliveries, Outbox, Transactions
+from stream.pulse import Pulse
 from stream.recommender import Recommender
 from stream.registry import Registry
 from stream.settings import Settings
@@ -56,16 +61,43 @@ class Parts:
     shares: Mapping[str, Sequence[Share]]
     failure: BaseException | None = None
     stopping: bool = False
+    warm: bool = False
+    """Whether the model has run."""
+    loop: Pulse = field(default_factory=lambda: Pulse("loop"))
+    """Of the event loop."""
 
     def warm_up(self) -> None:
         """Runs the model once, so that the first shopper does not wait for what it sets up when it first runs."""
         self.encoder.vectors(["firstclick"])
         self.recommender.recommend([EMPTY])
+        self.warm = True
+
+    @property
+    def pulses(self) -> list[Pulse]:
+        """Of all loops."""
+        return [self.loop, self.intake.pulse, self.follower.pulse, *(turns.lane.pulse for turns in self.turns)]
+
+    @property
+    def wrong(self) -> list[str]:
+        """What keeps the worker from working for good: it has failed, or a loop is stuck."""
+        limit_s = (self.settings.stuck_ms + self.settings.transaction_timeout_ms) / 1000
+        silent = [(pulse.name, pulse.silent_s) for pulse in self.pulses]
+        stuck = [f"{name} has not turned for {for_s:.1f} s, of {limit_s:g} s allowed; start this worker again"
+                 for name, for_s in silent if for_s > limit_s]  # fmt: skip
+        return [*([str(self.failure)] if self.failure is not None else []), *stuck]
+
+    @property
+    def waits_for(self) -> list[str]:
+        """What has to be done before lists can be right. The bundle is loaded: else there were no parts."""
+        done = {"model": self.warm, "catalogue": self.follower.ready.is_set(), "group": self.intake.joined.is_set()}
+        done |= {turns.lane.name: turns.loaded for turns in self.turns}
+        return [name for name, is_done in done.items() if not is_done]
 
     @property
     def ready(self) -> bool:
-        """The catalogue has been read to its end, and the group has taken this worker in."""
-        return self.follower.ready.is_set() and self.intake.joined.is_set() and self.failure is None
+        """The model has run, the catalogue is read to its end, the group has taken this worker in, the windows and
+        items of its partitions are loaded, and nothing is wrong."""
+        return not self.waits_for and not self.wrong
 
 
 class Cluster(NamedTuple):
@@ -100,9 +132,10 @@ class Cluster(NamedTuple):
         """Whether a micro-batch is one transaction."""
         return self.guarantee == "exactly_once"
 
-    def reader(self, topic: str) -> Callable[[Sequence[int]], Any]:
-        """What reads these partitions of a topic to their ends."""
-        return lambda wanted: read_to_end(self.settings.client, self.admin, topic, wanted, self.exact)
+    def reader(self, topic: str, lane: Lane) -> Callable[[Sequence[int]], Any]:
+        """What reads these partitions of a topic to their ends, for a lane."""
+        beat = lane.pulse.beat
+        return lambda wanted: read_to_end(self.settings.client, self.admin, topic, wanted, self.exact, beat)
 
     def event_ends(self, wanted: Sequence[int]) -> Mapping[Place, int]:
         """Where these partitions of all event topics end.
@@ -161,35 +194,32 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
 
     encoder = Encoder(bundle, settings.device, settings.threads, settings.padded_tokens)
     catalogue = Catalogue(item_tower(bundle, settings.threads), bundle.half_life_ms, threads=settings.threads)
-    recommender = _recommender(settings, bundle, catalogue, encoder)
+    recommender = _recommender(settings, bundle, catalogue, encoder, metrics)
     registry = Registry(settings.registry)
     topic, followed = topics.catalogue_topic(bundle.space), Followed(catalogue, metrics)
-    follower = Follower(settings.client, cluster.admin, topic, cluster.partitions, cluster.exact, followed.apply)
+    follower = Follower(
+        {**settings.client, **CLIENT}, cluster.admin, topic, cluster.partitions, cluster.exact, followed.apply
+    )
 
+    windows = _windows(cluster, bundle, events, registry)
     behaviour = Behaviour(
         events,
         intake,
         cluster.outbox(intake, events),
         metrics,
-        _windows(cluster, bundle, registry),
+        windows,
         recommender if model else None,
         bundle.model,
         followed.partition_of,
         cluster.partitions,
         settings,
     )
-    shelves = Shelves(
-        cluster.reader(topic), encoder, topic, bundle.half_life_ms, cluster.rejected_bytes, registry.opened
-    )
+    read = cluster.reader(topic, shelf)
+    shelves = Shelves(read, encoder, topic, bundle.half_life_ms, cluster.rejected_bytes, registry.opened)
     shelving = Shelving(shelf, intake, cluster.outbox(intake, shelf), metrics, shelves)
-    shares = {
-        events.name: [Share(events.topics, settings.batch_events)],
-        shelf.name: [
-            Share((settings.items,), SHELF_ITEMS),
-            Share((topics.COUNTS,), SHELF_COUNTS, settings.counts_every_ms),
-        ],
-    }
-    metrics.model.info({"model": bundle.model, "device": settings.device, "guarantee": cluster.guarantee})
+    _tell_metrics(metrics, encoder, shelves, windows, follower, intake)
+    where = {"device": settings.device, "provider": encoder.provider, "guarantee": cluster.guarantee}
+    metrics.model.info({"model": bundle.model, "version": metadata.version("firstclick"), **where})
     return Parts(
         settings,
         bundle,
@@ -202,11 +232,37 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
         intake,
         follower,
         (behaviour, shelving),
-        shares,
+        {events.name: [Share(events.topics, settings.batch_events)], shelf.name: _shelf_shares(settings)},
     )
 
 
-def _recommender(settings: Settings, bundle: Bundle, catalogue: Catalogue, encoder: Encoder) -> Recommender:
+def _shelf_shares(settings: Settings) -> list[Share]:
+    """What a micro-batch of the shelf takes."""
+    counts = Share((topics.COUNTS,), SHELF_COUNTS, settings.counts_every_ms)
+    return [Share((settings.items,), SHELF_ITEMS), counts]
+
+
+def _tell_metrics(
+    metrics: Metrics, encoder: Encoder, shelves: Shelves, windows: Windows, follower: Follower, intake: Intake
+) -> None:
+    """Metrics that the parts keep for themselves: asked for when somebody reads them."""
+    metrics.users.set_function(lambda: len(windows))
+    metrics.windows_loaded.source = lambda: windows.loaded
+    metrics.encoded.source = lambda: shelves.encoded
+    metrics.hits.source = lambda: encoder.texts_found
+    metrics.misses.source = lambda: encoder.texts_encoded
+    metrics.vectors.set_function(lambda: encoder.cached)
+
+    def age_s() -> float:
+        return max(time.time() - follower.newest_ms / 1000, 0.0) if follower.newest_ms else math.nan  # Empty: ageless.
+
+    metrics.catalogue_age.set_function(age_s)
+    intake.on_rebalance = lambda change: metrics.rebalances.labels(change).inc()
+
+
+def _recommender(
+    settings: Settings, bundle: Bundle, catalogue: Catalogue, encoder: Encoder, metrics: Metrics
+) -> Recommender:
     """With what the operator has set."""
     return Recommender(
         bundle,
@@ -217,13 +273,14 @@ def _recommender(settings: Settings, bundle: Bundle, catalogue: Catalogue, encod
         items=settings.list_items,
         candidates=settings.candidates,
         repeat_categories=settings.repeat_categories,
+        timed=lambda step: metrics.timed("behaviour", step),
     )
 
 
-def _windows(cluster: Cluster, bundle: Bundle, registry: Registry) -> Windows:
+def _windows(cluster: Cluster, bundle: Bundle, lane: Lane, registry: Registry) -> Windows:
     """Of the bundle's length, kept as long as the operator has set."""
     return Windows(
-        cluster.reader(topics.WINDOWS),
+        cluster.reader(topics.WINDOWS, lane),
         cluster.event_ends,
         bundle.lines,
         bundle.age_ms,

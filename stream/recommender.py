@@ -4,7 +4,8 @@ No I/O and no clock: the same windows, catalogue and bundle give the same advice
 Kafka, and does no arithmetic that `model/` could do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from fnmatch import fnmatchcase
 from operator import itemgetter
 from typing import NamedTuple
@@ -78,6 +79,7 @@ class Recommender:
         repeat_categories: Sequence[str] = (),
         device: str = "cpu",
         threads: int = 2,
+        timed: Callable[[str], AbstractContextManager[None]] = lambda step: nullcontext(),
     ) -> None:
         """Joins the parts.
 
@@ -92,6 +94,7 @@ class Recommender:
             repeat_categories: patterns (`grocery*`) of categories in which a bought or reviewed item may come back.
             device: of the interest tower and the scorer: `cpu`, `cuda` or `cuda:N`.
             threads: cores for one call of either on the CPU.
+            timed: entered around step 5, `encode`: of the four alone it can take a hundred times as long as the others.
 
         Raises:
             DeviceError: the device is not there.
@@ -104,7 +107,7 @@ class Recommender:
             )
         self._manifest = bundle.manifest
         self._catalogue = catalogue
-        self._encoder = encoder
+        self._encoder, self._timed = encoder, timed
         self._items = items
         self._limits = Limits(max(candidates, items), candidates // 2, max(candidates // 4, 2 * items))
         self._repeat_categories = tuple(repeat_categories)
@@ -126,7 +129,8 @@ class Recommender:
             return []
         lines = [window.lines[-self._manifest.lines :] for window in windows]
         texts = texts_of(lines, self._catalogue, self._manifest, self._stars is not None)
-        vectors = self._encoder.vectors(texts)  # Not under the lock: texts take long.
+        with self._timed("encode"):
+            vectors = self._encoder.vectors(texts)  # Not under the lock: texts take long.
         contexts = self._catalogue.tower([""] * len(texts), vectors).contexts
         read = dict(zip(texts, contexts, strict=True))
         told: Sequence[Sequence[Line]] = lines

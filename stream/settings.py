@@ -23,6 +23,7 @@ from pydantic_settings import (
 from model.bundle import DEFAULT_BUNDLE
 from model.formats import CONTRACT
 from model.formats import NAMES as FORMATS
+from stream.client import resolved, told_properties
 from stream.errors import WrongUsage
 
 
@@ -31,6 +32,16 @@ def _names(value: object) -> object:
     if isinstance(value, str):
         return tuple(name.strip() for name in value.split(",") if name.strip())
     return value
+
+
+def _reachable(value: object) -> dict[str, str]:
+    """The properties, once what they point to has been found."""
+    properties = told_properties(value)
+    resolved(properties)
+    return properties
+
+
+Properties = Annotated[dict[str, str], NoDecode, BeforeValidator(_reachable)]
 
 
 def split_format(name: str) -> tuple[str, str]:
@@ -50,7 +61,8 @@ def _knob(default: Any, group: str, text: str, **limits: Any) -> Any:
 class Settings(BaseSettings):
     """One worker's settings, checked at start and never changed after."""
 
-    model_config = SettingsConfigDict(env_prefix="FIRSTCLICK_", frozen=True, extra="forbid")
+    # A refused value may hold a secret: errors name the field, and what was expected.
+    model_config = SettingsConfigDict(env_prefix="FIRSTCLICK_", frozen=True, extra="forbid", hide_input_in_errors=True)
 
     # Kafka
     bootstrap: str = _knob("localhost:9092", "Kafka", "Brokers to ask first, host:port, comma-separated.", min_length=1)
@@ -65,8 +77,10 @@ class Settings(BaseSettings):
         "",
         "Kafka",
         "URL of the schema registry of producers that frame their records (magic byte 0, schema id), with JSON Schema "
-        "or Avro; https://user:secret@… for one that asks who it is. Without it such records are rejected.",
+        "or Avro; https://user:secret@… for one that asks who it is: from the environment or a file, never typed here. "
+        "Without it such records are rejected.",
         pattern=r"^(https?://\S+)?$",
+        repr=False,  # May hold a secret.
     )
     group: str = _knob("firstclick", "Kafka", "Consumer group: workers with one name share the work.", min_length=1)
     replica: str = _knob(
@@ -101,10 +115,12 @@ class Settings(BaseSettings):
         ge=1_000,
         le=900_000,
     )
-    kafka: dict[str, str] = _knob(
+    kafka: Properties = _knob(
         {},
         "Kafka",
-        'Further librdkafka properties for every client, such as TLS and SASL: {"security.protocol": "SASL_SSL", …}.',
+        "Further librdkafka properties for every client, such as TLS and SASL: a file of name=value lines, or JSON "
+        'such as {"security.protocol": "SASL_SSL", …}. Secrets: file:PATH or env:NAME, never typed here.',
+        repr=False,  # May hold secrets.
     )
 
     # Model
@@ -201,7 +217,17 @@ class Settings(BaseSettings):
         ge=1,
         le=65_535,
     )
-    log_level: Literal["debug", "info", "warning", "error"] = _knob("info", "Operations", "What the log tells.")
+    stuck_ms: int = _knob(
+        120_000,
+        "Operations",
+        "Beyond the transaction timeout, silence after which a loop counts as stuck: /healthz and /readyz turn red. "
+        "Less: restarted sooner. More: survives slow brokers and models.",
+        ge=1_000,
+    )
+    log: Literal["text", "json"] = _knob("text", "Operations", "text: lines for people. json: an object a line.")
+    log_level: Literal["debug", "info", "warning", "error"] = _knob(
+        "info", "Operations", "What the log tells. User ids are hashed; only debug quotes texts."
+    )
 
     @field_validator("events")
     @classmethod
@@ -227,7 +253,7 @@ class Settings(BaseSettings):
     @property
     def client(self) -> dict[str, str | int | float | bool]:
         """The librdkafka properties that every client of this worker shares."""
-        return {"bootstrap.servers": self.bootstrap, **self.kafka}
+        return {"bootstrap.servers": self.bootstrap, **resolved(self.kafka)}
 
     @classmethod
     def load(cls, toml: Path | None = None, **given: Any) -> Self:

@@ -83,6 +83,11 @@ class Shelves:
         self.encoded = 0
         """Texts encoded so far."""
 
+    @property
+    def partitions(self) -> set[int]:
+        """Whose items are held."""
+        return set(self._partitions)
+
     def drop(self, partitions: Iterable[int]) -> None:
         """Forgets these partitions' items; the catalogue topic has them."""
         for partition in partitions:

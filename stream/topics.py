@@ -56,6 +56,7 @@ class TopicShape:
         config: what the topic is created with. Retention times are the operator's afterwards and not compared.
         together: one of those that need the same partition count: a user's or item's partition is the same in all.
         keyed: its records' partition is that of their key, so that more partitions would tear a key's history apart.
+        retention_ms: what the operator asks for now; None leaves it as it is.
     """
 
     name: str
@@ -63,6 +64,7 @@ class TopicShape:
     config: Mapping[str, str] = field(default_factory=dict)
     together: bool = False
     keyed: bool = True
+    retention_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +102,21 @@ class Difference:
 
 
 def shapes(
-    space: str, *, events: Sequence[str] = EVENTS, items: str = ITEMS, partitions: int = 0
+    space: str,
+    *,
+    events: Sequence[str] = EVENTS,
+    items: str = ITEMS,
+    partitions: int = 0,
+    retention_ms: int | None = None,
 ) -> tuple[TopicShape, ...]:
     """All topics of a fleet whose bundle encodes into `space`.
 
     Args:
         partitions: for the co-partitioned ones; 0 takes what is there already, else `PARTITIONS`.
+        retention_ms: of the events; None leaves it to the broker.
     """
     return (
-        *(TopicShape(name, partitions, _DELETE, together=True) for name in events),
+        *(TopicShape(name, partitions, _DELETE, together=True, retention_ms=retention_ms) for name in events),
         TopicShape(items, partitions, _COMPACT, together=True),
         TopicShape(WINDOWS, partitions, _COMPACT, together=True),
         TopicShape(catalogue_topic(space), partitions, _COMPACT, together=True),
@@ -125,24 +133,29 @@ def shapes(
     )
 
 
-def check(admin: Any, wanted: Sequence[TopicShape]) -> list[Difference]:
+def check(admin: Any, wanted: Sequence[TopicShape], replication: int = REPLICATION) -> list[Difference]:
     """What differs between the broker's topics and `wanted`; changes nothing.
+
+    Args:
+        replication: copies of each partition; fewer brokers make fewer.
 
     Raises:
         KafkaException: the broker cannot be reached.
     """
     found, brokers = look(admin, [shape.name for shape in wanted])
-    return compare(wanted, found, brokers)
+    return compare(wanted, found, brokers, replication)
 
 
-def compare(wanted: Sequence[TopicShape], found: Mapping[str, FoundTopic], brokers: int) -> list[Difference]:
+def compare(
+    wanted: Sequence[TopicShape], found: Mapping[str, FoundTopic], brokers: int, replication: int = REPLICATION
+) -> list[Difference]:
     """What differs, topic by topic in the order of `wanted`."""
-    copies = min(REPLICATION, brokers)
+    copies = min(replication, brokers)
     differences = []
     for shape in settle(wanted, found):
         topic = found.get(shape.name)
         if topic is None:
-            config = ", ".join(f"{key}={value}" for key, value in _with_isr(shape, copies).config.items())
+            config = ", ".join(f"{key}={value}" for key, value in _settled_config(shape, copies).items())
             said = f"{shape.partitions} partitions, {copies} copies, {config}"
             differences.append(Difference(shape.name, "missing", "", said, fixable=True))
             continue
@@ -153,7 +166,7 @@ def compare(wanted: Sequence[TopicShape], found: Mapping[str, FoundTopic], broke
             differences.append(
                 Difference(shape.name, "replication", str(topic.replication), str(copies), fixable=False, note=note)
             )
-        differences += _config(_with_isr(shape, min(copies, topic.replication)), topic.config)
+        differences += _config(shape, min(copies, topic.replication), topic.config)
     return differences
 
 
@@ -179,22 +192,23 @@ def _partitions(shape: TopicShape, found: int) -> Difference:
     return Difference(shape.name, "partitions", str(found), str(shape.partitions), fixable=not note, note=note)
 
 
-def _with_isr(shape: TopicShape, copies: int) -> TopicShape:
+def _settled_config(shape: TopicShape, copies: int) -> dict[str, str]:
     """With three copies a write counts once two have it: one broker may fail, and none may forget."""
-    if copies < REPLICATION:
-        return shape
-    return replace(shape, config={**shape.config, "min.insync.replicas": str(MIN_ISR)})
+    isr = {"min.insync.replicas": str(MIN_ISR)} if copies >= REPLICATION else {}
+    asked = {} if shape.retention_ms is None else {"retention.ms": str(shape.retention_ms)}
+    return {**shape.config, **isr, **asked}
 
 
-def _config(shape: TopicShape, told: Mapping[str, str]) -> Iterable[Difference]:
-    for key, value in shape.config.items():
-        if key == "retention.ms":
+def _config(shape: TopicShape, copies: int, told: Mapping[str, str]) -> Iterable[Difference]:
+    for key, value in _settled_config(shape, copies).items():
+        if key == "retention.ms" and shape.retention_ms is None:
             continue
         if key not in told:
             note = "the broker does not tell; check it by other means"
             yield Difference(shape.name, "untold", "unknown", f"{key}={value}", fixable=False, note=note)
             continue
-        enough = int(told[key]) >= int(value) if value.isdigit() else _same(told[key], value)
+        least = value.isdigit() and key != "retention.ms"  # More copies in sync or larger records do no harm.
+        enough = int(told[key]) >= int(value) if least else _same(told[key], value)
         if not enough:
             yield Difference(shape.name, key, told[key], value, fixable=True)
 
@@ -256,7 +270,7 @@ def partitions(client: Any, topic: str, option: str, bootstrap: str) -> list[int
     return list(there.partitions)
 
 
-def apply(admin: Any, wanted: Sequence[TopicShape]) -> list[Difference]:
+def apply(admin: Any, wanted: Sequence[TopicShape], replication: int = REPLICATION) -> list[Difference]:
     """Creates what is missing and sets what can be set; what was put right comes back. Doing it twice is harmless.
 
     Raises:
@@ -268,7 +282,7 @@ def apply(admin: Any, wanted: Sequence[TopicShape]) -> list[Difference]:
     deadline = time.monotonic() + 2 * ASK_S
     while True:
         found, brokers = look(admin, [shape.name for shape in wanted])
-        differences = compare(wanted, found, brokers)
+        differences = compare(wanted, found, brokers, replication)
         torn = [str(d) for d in differences if d.what == "partitions" and not d.fixable]
         if torn:
             raise NotAllowed("nothing was changed: " + "; ".join(torn))
@@ -280,7 +294,7 @@ def apply(admin: Any, wanted: Sequence[TopicShape]) -> list[Difference]:
         # Brokers show a change some milliseconds after the controller has made it, and another operator may be at work:
         # so the rounds go on until nothing is left to be done, and each does only what is still to be seen.
         done |= {(d.topic, d.what): d for d in fixable}
-        _round(admin, {shape.name: shape for shape in settle(wanted, found)}, fixable, min(REPLICATION, brokers))
+        _round(admin, {shape.name: shape for shape in settle(wanted, found)}, fixable, min(replication, brokers))
         admin.poll(ASK_AGAIN_S)
     left = [str(d) for d in differences if d.what != "untold"]
     if left:
@@ -289,9 +303,9 @@ def apply(admin: Any, wanted: Sequence[TopicShape]) -> list[Difference]:
 
 
 def _round(admin: Any, settled: Mapping[str, TopicShape], differences: Sequence[Difference], copies: int) -> None:
-    missing = [_with_isr(settled[d.topic], copies) for d in differences if d.what == "missing"]
+    missing = [settled[d.topic] for d in differences if d.what == "missing"]
     if missing:
-        made = [NewTopic(s.name, s.partitions, copies, config=dict(s.config)) for s in missing]
+        made = [NewTopic(s.name, s.partitions, copies, config=_settled_config(s, copies)) for s in missing]
         _accept(admin.create_topics(made, operation_timeout=ASK_S), KafkaError.TOPIC_ALREADY_EXISTS)
     grown = [NewPartitions(d.topic, settled[d.topic].partitions) for d in differences if d.what == "partitions"]
     if grown:

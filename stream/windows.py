@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from model.event import Event
+from model.event import Event, Kind
 from model.formats import CONTRACT
 from model.reading import Reader, reader
 from model.rejection import EventError, Reason
@@ -72,7 +72,7 @@ class Taken:
         texts: how many of these have a text of their own to be encoded.
         refused: reason -> how many events, or parts of records that are none, are rejected: of a record's several parts
             only the first is told in `rejected`.
-        repeated: events that their window had already.
+        repeated: kinds of the events that their window had already.
         passed_over: records of other formats that hold no behaviour.
         forgotten: (partition, user id) whose windows are too old.
     """
@@ -83,7 +83,7 @@ class Taken:
         self.refused: Counter[str] = Counter()
         self.accepted: list[Line] = []
         self.texts = 0
-        self.repeated = 0
+        self.repeated: list[Kind] = []
         self.passed_over = 0
         self.forgotten: list[tuple[int, str]] = []
 
@@ -126,9 +126,16 @@ class Windows:
         self._lines, self._age_ms, self._forget_ms = lines, age_ms, forget_ms
         self._rejected_bytes = rejected_bytes
         self._partitions: dict[int, _Partition] = {}
+        self.loaded = 0
+        """Windows loaded so far."""
 
     def __len__(self) -> int:
         return sum(len(partition.users) for partition in list(self._partitions.values()))
+
+    @property
+    def partitions(self) -> set[int]:
+        """Whose windows are held."""
+        return set(self._partitions)
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Forgets these partitions' windows; the changelog has them."""
@@ -156,8 +163,9 @@ class Windows:
                 users[user_id] = Held(window, offsets, touched_ms)
         self._refuse_new_logs(missing)
         self._partitions |= missing
-        loaded = {number: len(partition.users) for number, partition in missing.items()}
-        log.info("loaded %d windows of partitions %s", sum(loaded.values()), sorted(loaded))
+        loaded = sum(len(partition.users) for partition in missing.values())
+        self.loaded += loaded
+        log.info("loaded %d windows of partitions %s", loaded, sorted(missing))
 
     def take_in(self, batch: Batch, now_ms: int, taken: Taken) -> None:
         """Steps 1 to 3 for every record of a batch whose partition is loaded. Each has one of the fates in `taken`.
@@ -206,7 +214,7 @@ class Windows:
         if held is None:
             held = Held()
         elif offset <= held.offsets.get(topic, -1):
-            taken.repeated += len(events)
+            taken.repeated += [event.kind for event in events]
             if held.shown is None and offset == held.offsets[topic]:
                 # Without transactions a worker may die between the window and the list: then only this repeat tells
                 # that the list is still owed. The newest one, which was the trigger then: the same bytes.
@@ -224,7 +232,7 @@ class Windows:
                 faults.append(error)
                 continue
             if pushed is window:
-                taken.repeated += 1
+                taken.repeated.append(event.kind)
             else:
                 window = pushed
                 news.append(line)

@@ -174,6 +174,10 @@ class ApacheKafka:
             self.close()
             raise
 
+    def more(self) -> dict[str, object]:
+        """Further keys of a broker's properties."""
+        return {}
+
     @property
     def bootstrap(self) -> str:
         """All brokers' addresses."""
@@ -209,6 +213,7 @@ class ApacheKafka:
                 "group.consumer.min.heartbeat.interval.ms": 500,
                 # The default 10 s is added to every dead worker's recovery.
                 "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
+                **self.more(),
             }
             (self.folder / f"{each}.properties").write_text(_properties(keys))
 

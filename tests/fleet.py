@@ -43,8 +43,8 @@ class Worker:
     """A worker's process."""
 
     def __init__(self, name: str, program: Sequence[str], log: Path, settings: dict[str, object]) -> None:
-        self.name, self._log, self._port = name, log, free_port()
-        told = {"replica": name, "web_host": "127.0.0.1", "web_port": self._port, "threads": 1, **settings}
+        self.name, self._log, self.port = name, log, free_port()
+        told = {"replica": name, "web_host": "127.0.0.1", "web_port": self.port, "threads": 1, **settings}
         ours = {f"FIRSTCLICK_{key.upper()}": str(value) for key, value in told.items()}
         rest = {key: value for key, value in os.environ.items() if not key.startswith("FIRSTCLICK_")}
         with log.open("ab") as out:
@@ -59,7 +59,7 @@ class Worker:
     def page(self, name: str) -> bytes:
         """A page of the worker; empty while it does not answer, or answers that it is not ready."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/{name}", timeout=PAGE_S) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{name}", timeout=PAGE_S) as answer:
                 body: bytes = answer.read()
                 return body
         except OSError:

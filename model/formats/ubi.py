@@ -24,6 +24,8 @@ def split(record: Source) -> Sequence[Source]:
     if len(record.fields) == 1 and BULK & record.fields.keys():
         raise NoBehaviour("a line of the bulk API")
     document = record.inner("_source") if {"_source", "_index"} & record.fields.keys() else record
+    if document.fields.get("action_name") is None and "query_response_id" in document.fields:
+        raise NoBehaviour("a query's response")
     kind = _kind(document)
     if kind == "search" and not (document.word("user_query") or document.word("message")):
         raise NoBehaviour(f"{document.fields.get('action_name') or 'a query'} without user_query")

@@ -5,16 +5,19 @@ Knows nothing of Kafka or of how the counts are used. Memory grows with distinct
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from model.cooccurrence import VALUES, Cooccurrence, Ints, cooccurrence
 from model.event import Kind
 from model.interest import KINDS
 from model.session import Floats
 from model.training.logs.columns import Ints32, Log
+
+if TYPE_CHECKING:  # Whoever only counts has no scipy: it comes with [train].
+    from scipy import sparse
 
 Doubles = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -101,7 +104,7 @@ def _shrunk(item_ids: list[str], events: Doubles, keys: Ints, values: Doubles, c
     return cooccurrence(item_ids, indptr, b[kept], told)
 
 
-def with_kin(counted: Cooccurrence, item_ids: Sequence[str], kin: sparse.csr_array) -> Cooccurrence:
+def with_kin(counted: Cooccurrence, item_ids: Sequence[str], kin: "sparse.csr_array") -> Cooccurrence:
     """The counts with the kin of items that few events touch; its neighbours come beside those that were kept.
 
     Args:

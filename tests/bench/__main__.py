@@ -1,6 +1,7 @@
 """`python -m tests.bench`: right answers first, then one JSON line for each benchmark, with machine and commit.
 
-Apache Kafka is needed (Java 17 and Maven), but for the towers. Compare figures of one run: the machine is part of each.
+Apache Kafka is needed (Java 17 and Maven), but for the towers and the server. Compare figures of one run: the machine
+is part of each.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import orjson
 
 from stream.collector import calm
 from stream.settings import Settings
-from tests.bench import encoding, latency, loads, replaying, steps, throughput, towers
+from tests.bench import encoding, latency, loads, replaying, serving, steps, throughput, towers
 from tests.bench.fleet import Fleet
 from tests.bench.machine import machine
 from tests.brokers import ApacheKafka, missing
@@ -84,12 +85,18 @@ def trained_towers() -> Iterator[Told]:
     yield {"bench": "g: a trained bundle's towers", **towers.of_random_numbers()}
 
 
+def over_http() -> Iterator[Told]:
+    """(h), on the embedded broker."""
+    for told in serving.serving():
+        yield {"bench": "h: lists and vectors over HTTP", **told}
+
+
 BENCHES: dict[str, Callable[[Fleet, Path | None], Iterator[Told]]] = {
     "line": without_model,
     "shelf": on_the_shelf,
     "replay": real_logs,
 }
-ALONE: dict[str, Callable[[], Iterator[Told]]] = {"towers": trained_towers}
+ALONE: dict[str, Callable[[], Iterator[Told]]] = {"towers": trained_towers, "serve": over_http}
 
 
 def _rows(name: str, data: Path | None) -> Iterator[Told]:

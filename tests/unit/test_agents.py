@@ -9,6 +9,7 @@ import pytest
 
 from model.window import Window
 from stream.agents import MOST_ABORTS, Behaviour, Turns
+from stream.errors import NotAllowed
 from stream.intake import Intake
 from stream.lane import Batch, Lane
 from stream.messages import Record
@@ -18,6 +19,7 @@ from stream.recommender import Advice, RankedItem, Recommender
 from stream.settings import Settings
 from stream.topics import COUNTS, INTERESTS, RECOMMENDATIONS, REJECTED, WINDOWS
 from stream.windows import DAY_MS, Windows
+from tests.eventually import eventually
 from tests.records import FakeRecord, batch, event
 
 
@@ -157,7 +159,7 @@ def test_a_repeat_asks_for_no_advice() -> None:
     world.turn(event(0))
     assert world.turn(event(0)) == {}
     assert world.recommender.asked == [1]
-    assert world.counted("events_total", kind="", fate="repeated") == 1
+    assert world.counted("events_total", kind="click", fate="repeated") == 1
 
 
 def test_the_recommender_gets_no_more_users_at_a_time_than_set_and_lists_keep_their_users() -> None:
@@ -178,7 +180,7 @@ def test_a_rejection_is_committed_with_the_rest_and_counted_by_reason() -> None:
     world = World()
     sent = world.turn(event(0), FakeRecord("clicks", 0, 1, b"u", b"{"))
     assert len(sent[REJECTED]) == 1
-    assert world.counted("events_total", kind="", fate="not_json") == 1
+    assert world.counted("rejections_total", lane="behaviour", reason="not_json") == 1
     assert world.counted("events_total", kind="click", fate="accepted") == 1
 
 
@@ -297,3 +299,33 @@ def test_a_turn_ends_once_it_has_users_or_texts_enough_and_the_rest_waits_in_ord
     assert len([record for record in world.outbox.committed[0] if record.topic == WINDOWS]) == done
     left = [message.offset() for batch in world.lane.take(9, ["clicks"]) for message in batch.messages]
     assert left == list(range(done, 5))
+
+
+def test_an_assignment_loads_the_state_of_its_partitions_before_any_event_comes() -> None:
+    world = World()
+    world.lane.assign({("clicks", 0): 0, ("clicks", 2): None})
+    eventually(lambda: world.turns.held() == {0, 2}, 5, "windows of both")
+    assert world.turns.loaded
+    world.lane.assign({("clicks", 3): 0})
+    world.lane.revoke([("clicks", 2)])
+    eventually(lambda: world.turns.held() == {0, 3}, 5, "what is ours now")
+
+
+def test_what_fails_between_two_turns_is_heard_of() -> None:
+    world = World()
+    world.windows.load = refuse  # type: ignore[method-assign, assignment]
+    world.lane.assign({("clicks", 0): 0})
+    assert isinstance(world.turns.failure.exception(5), NotAllowed)
+    assert not world.turns.loaded
+
+
+def refuse(batches: Sequence[Batch]) -> None:
+    raise NotAllowed("the topic was created anew")
+
+
+def test_what_was_committed_is_counted_by_lane_and_kind() -> None:
+    world = World()
+    world.turn(event(0), event(1, kind="purchase"), FakeRecord("clicks", 0, 2, b"u", b"{"))
+    assert world.counted("commits_total", lane="behaviour") == 1
+    assert world.counted("events_total", kind="purchase", fate="accepted") == 1
+    assert world.counted("events_total", kind="unknown", fate="rejected") == 1

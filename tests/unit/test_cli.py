@@ -19,11 +19,12 @@ from stream.settings import Settings
 
 
 def test_help_names_every_command_and_loads_nothing_heavy() -> None:
-    heavy = ["faust", "confluent_kafka", "onnxruntime", "numpy", "pydantic", "rich", "torch", "pandas"]
+    heavy = ["aiohttp", "faust", "confluent_kafka", "onnxruntime", "numpy", "pydantic", "rich", "torch", "pandas"]
     script = "import sys; from stream.cli import invoke; invoke(['--help']); "
     script += f"print([name for name in {heavy} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    for name in ("broker", "contract", "demo", "dump", "log", "model", "replay", "topics", "validate", "worker"):
+    names = ("broker", "contract", "demo", "doctor", "dump", "log", "model", "recommend", "replay", "serve", "topics")
+    for name in (*names, "validate", "watch", "worker"):
         assert f"\n  {name}" in ran.stdout
     assert ran.stdout.splitlines()[-1] == "[]"
 
@@ -99,6 +100,9 @@ def test_a_default_is_told_once() -> None:
         (["topics", "--bundle", "/nowhere"], Exit.USAGE, "/nowhere"),
         (["replay", "/nowhere.jsonl", "--to", "events"], Exit.USAGE, "/nowhere.jsonl"),
         (["demo", "--seconds", "-1"], Exit.USAGE, "--seconds"),
+        (["recommend"], Exit.USAGE, "--user"),
+        (["serve", "--state", "disk"], Exit.USAGE, "--state disk; give `memory`, or `sqlite:`"),
+        (["serve", "--port", "99999"], Exit.USAGE, "--port"),
         (["dump", "--topic", "events", "--from", "yesterday"], Exit.USAGE, "yesterday is no time"),
         (["dump", "--topic", "events", "--from", "1969-12-31"], Exit.USAGE, "1969-12-31 is before 1970, where Kafka's"),
         (["log", "--topic", "t", "--to", "0001-01-01"], Exit.USAGE, "0001-01-01 is before 1970"),

@@ -7,8 +7,8 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from stream.errors import NotAllowed
-from stream.follower import ToEnd, _records
-from tests.records import FakeRecord, plain
+from stream.follower import ToEnd, ToTime, fetched
+from tests.records import NOW_MS, FakeRecord, plain
 
 
 class FakeConsumer:
@@ -33,7 +33,7 @@ def end_event(offset: int) -> FakeRecord:
 
 
 def read(to_end: ToEnd, *records: Any) -> list[int]:
-    return [cast(int, record.offset()) for record in _records(cast(Consumer, FakeConsumer(records)), to_end)]
+    return [cast(int, record.offset()) for record in fetched(cast(Consumer, FakeConsumer(records)), to_end)]
 
 
 def test_the_end_is_the_high_watermark_and_not_the_event_before_an_open_transaction() -> None:
@@ -63,6 +63,19 @@ def test_what_comes_after_the_end_is_read_on() -> None:
     to_end = ToEnd({("t", 0): 1}, isolates=True)
     assert read(to_end, *plain("t", 0, 0, 1, 2)) == [0, 1, 2]
     assert to_end
+
+
+def test_who_does_not_know_the_broker_believes_its_end_event_or_a_record_as_late_as_the_start() -> None:
+    by_event = ToTime({("t", 0): 2}, NOW_MS + 1)
+    read(by_event, *plain("t", 0, 0, 1, 2, 3), end_event(1))
+    assert not by_event, "the end may lie too low, and the event before it may stand before an open transaction"
+    read(by_event, end_event(4))
+    assert by_event
+    by_record = ToTime({("t", 0): 2}, NOW_MS)
+    read(by_record, *plain("t", 0, 0, 1))
+    assert not by_record
+    read(by_record, *plain("t", 0, 2))
+    assert by_record
 
 
 def test_passing_errors_are_survived() -> None:

@@ -31,6 +31,7 @@ class ScriptedConsumer:
         self.sought: list[tuple[Place, int]] = []
         self.unseekable: set[Place] = set()
         self.closed = False
+        self.watermarks = -1001, -1001
         self._steps: queue.SimpleQueue[tuple[ScriptedConsumer.Step, threading.Event]] = queue.SimpleQueue()
         self._under_way: threading.Event | None = None
         self._rest: list[Any] = []
@@ -61,7 +62,7 @@ class ScriptedConsumer:
         return rest
 
     def subscribe(self, topics: list[str], on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
-        self.on_assign, self.on_revoke = on_assign, on_revoke
+        self.on_assign, self.on_revoke, self.on_lost = on_assign, on_revoke, on_lost
 
     def assigned(self, *places: Place) -> list[Any]:
         """A step without records."""
@@ -72,6 +73,14 @@ class ScriptedConsumer:
         """A step without records."""
         self.on_revoke(self, [TopicPartition(*place) for place in places])
         return []
+
+    def lost(self, *places: Place) -> list[Any]:
+        """A step without records."""
+        self.on_lost(self, [TopicPartition(*place) for place in places])
+        return []
+
+    def get_watermark_offsets(self, partition: TopicPartition, cached: bool) -> tuple[int, int]:
+        return self.watermarks
 
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         found = [(tp, self.committed_offsets.get((tp.topic, tp.partition), -1001)) for tp in partitions]

@@ -139,3 +139,24 @@ def test_a_partition_of_which_only_some_topics_are_ours_is_told() -> None:
     lane = Lane("behaviour", ["clicks", "browses"])
     lane.assign({("clicks", 0): None, ("browses", 0): None, ("clicks", 1): None})
     assert (lane.partitions, lane.torn) == ([0], [1])
+
+
+def test_what_is_owned_is_an_empty_batch_per_whole_partition_in_its_epoch() -> None:
+    lane = lane_of("clicks", "browses", clicks=0)
+    assert lane.owned() == []
+    lane.assign({BROWSES: 0})
+    offer(lane, CLICKS, 0)
+    (batch,) = lane.take(1, lane.topics)
+    (owned,) = lane.owned()
+    assert (owned.partition, owned.epoch, owned.messages) == (0, batch.epoch, [])
+    lane.rewind(0)
+    assert lane.owned()[0].epoch > batch.epoch
+
+
+def test_an_assignment_is_told_after_the_state_before_it_was_dropped() -> None:
+    lane = lane_of("clicks")
+    heard: list[str] = []
+    lane.on_dropped = lambda partition: heard.append(f"dropped {partition}")
+    lane.on_assigned = lambda: heard.append(f"assigned {lane.partitions}")
+    lane.assign({CLICKS: 3})
+    assert heard == ["dropped 0", "assigned [0]"]

@@ -60,6 +60,7 @@ class FakeAdmin:
 
     def describe_configs(self, resources: Sequence[Any], request_timeout: float) -> Any:
         defaults = {"cleanup.policy": "delete", "min.insync.replicas": "1", "max.message.bytes": "1048588"}
+        defaults["retention.ms"] = "604800000"
 
         def told(name: str) -> Any:
             config = {**defaults, **self.topics[name].config}
@@ -205,3 +206,28 @@ def test_a_broker_that_does_not_tell_is_not_believed_to_be_right() -> None:
     assert {each.what for each in check(admin, WANTED)} == {"untold"}
     assert all("does not tell" in str(each) for each in check(admin, WANTED))
     assert apply(admin, WANTED) == []
+
+
+def test_a_retention_that_is_asked_for_is_compared_and_set_for_the_events_alone() -> None:
+    admin = prepared()
+    wanted = topics.shapes("m-1", events=("clicks",), retention_ms=3 * topics.DAY_MS)
+    apply(admin, wanted)
+    kept = str(3 * topics.DAY_MS)
+    assert admin.topics["clicks"].config["retention.ms"] == kept
+    admin.topics["clicks"].config["retention.ms"] = str(
+        9 * topics.DAY_MS
+    )  # Longer is another answer than the one asked.
+    (difference,) = check(admin, wanted)
+    assert (difference.topic, difference.what, difference.wanted) == ("clicks", "retention.ms", kept)
+    assert check(admin, topics.shapes("m-1", events=("clicks",))) == []
+    assert admin.topics[topics.REJECTED].config["retention.ms"] != kept
+
+
+def test_copies_are_as_many_as_asked_for_where_there_are_so_many_brokers() -> None:
+    admin = FakeAdmin(brokers=5)
+    apply(admin, WANTED, replication=5)
+    assert {topic.copies for topic in admin.topics.values()} == {5}
+    assert check(admin, WANTED, replication=5) == []
+    few = FakeAdmin(brokers=2)
+    apply(few, WANTED, replication=5)
+    assert {topic.copies for topic in few.topics.values()} == {2}

@@ -108,7 +108,7 @@ def test_a_new_worker_goes_on_where_the_old_one_ended() -> None:
     new.changelog = old.changelog
     taken = new.run(batch(event(1), event(2)))
     assert shown(taken) == {"u": ["clicks@0", "clicks@1", "clicks@2"]}
-    assert taken.repeated == 1
+    assert len(taken.repeated) == 1
 
 
 def test_the_last_word_of_the_changelog_counts_and_a_tombstone_is_one() -> None:
@@ -123,7 +123,7 @@ def test_a_repeated_offset_changes_nothing() -> None:
     held = world.run(batch(event(0), event(1))).changed[0, "u"][0]
     held.shown = (), np.zeros(1, np.float16)  # Its list has been published.
     taken = world.run(batch(event(0), event(1)))
-    assert (taken.repeated, taken.changed, taken.accepted) == (2, {}, [])
+    assert (len(taken.repeated), taken.changed, taken.accepted) == (2, {}, [])
     assert list(taken.records()) == []
 
 
@@ -132,7 +132,7 @@ def test_a_repeat_brings_the_list_that_a_dead_worker_may_still_owe() -> None:
     old.run(batch(event(0), event(1)))
     new.changelog = old.changelog
     taken = new.run(batch(event(0), event(1)))
-    assert (taken.repeated, taken.accepted) == (2, [])
+    assert (len(taken.repeated), taken.accepted) == (2, [])
     assert taken.changed[0, "u"][1][0] == "clicks@1"
     assert [record.value for record in taken.records()] == [old.changelog[-1][1][1]]
 
@@ -155,7 +155,7 @@ def test_offsets_of_other_topics_do_not_hide_an_event() -> None:
 def test_the_same_event_sent_twice_is_in_its_window_once() -> None:
     taken = World().run(batch(event(0, event_id="e"), event(1, event_id="e")))
     assert shown(taken) == {"u": ["e"]}
-    assert (taken.repeated, taken.rejected) == (1, [])
+    assert (len(taken.repeated), taken.rejected) == (1, [])
 
 
 def test_another_event_under_a_used_id_is_rejected_and_the_first_stays() -> None:
@@ -223,7 +223,7 @@ def test_without_the_drop_an_aborted_event_would_pass_for_a_repeat_and_be_lost()
     world = World()
     world.run(batch(event(0)))
     world.take(batch(event(1)))
-    assert world.take(batch(event(1))).repeated == 1
+    assert len(world.take(batch(event(1))).repeated) == 1
 
 
 def test_dropping_a_partition_leaves_the_others() -> None:

@@ -1,0 +1,71 @@
+"""What the log says, in both forms, and what it keeps to itself."""
+
+import io
+import logging
+import logging.config
+from collections.abc import Iterator
+from typing import Literal
+
+import orjson
+import pytest
+
+from stream.errors import Unreachable
+from stream.logs import config, hashed
+
+TYPED = "a present for my sister"
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def said(form: Literal["text", "json"], level: str, error: Exception) -> str:
+    """The log of a bug and of a plain line."""
+    logging.config.dictConfig(config(form, level))
+    (handler,) = logging.getLogger().handlers
+    assert isinstance(handler, logging.StreamHandler)
+    out = io.StringIO()
+    handler.setStream(out)
+    log = logging.getLogger("firstclick.test")
+    log.info("ready: %d items", 3)
+    try:
+        raise error
+    except Exception as raised:
+        log.exception("it ends: %s", raised)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_an_unforeseen_error_is_told_by_type_and_place_and_only_debug_quotes_it(form: Literal["text", "json"]) -> None:
+    told = said(form, "info", ValueError(TYPED))
+    assert TYPED not in told
+    assert "it ends: ValueError" in told
+    assert "test_logs.py" in told
+    assert TYPED in said(form, "debug", ValueError(TYPED))
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_foreseen_error_says_what_to_do(form: Literal["text", "json"]) -> None:
+    assert "it ends: no broker; check --bootstrap" in said(form, "info", Unreachable("no broker", "check --bootstrap"))
+
+
+def test_json_is_an_object_a_line() -> None:
+    first, second = map(orjson.loads, said("json", "info", ValueError("x")).splitlines())
+    assert (first["level"], first["logger"], first["message"]) == ("info", "firstclick.test", "ready: 3 items")
+    assert first["at"].endswith("+00:00")
+    assert second["traceback"].endswith("ValueError")
+
+
+def test_below_its_level_nothing_is_said() -> None:
+    assert "ready" not in said("text", "warning", ValueError("x"))
+
+
+def test_a_user_is_told_by_the_same_hash_everywhere_and_never_by_name() -> None:
+    assert hashed("ada@example.org") == hashed("ada@example.org") != hashed("ada@example.com")
+    assert "ada" not in hashed("ada@example.org")
+    assert hashed("\ud800")  # However broken.
