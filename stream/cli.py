@@ -256,8 +256,7 @@ firstclick.add_command(evaluate)
 firstclick.add_command(train)
 firstclick.add_command(tune)
 firstclick.add_command(export)
-firstclick.add_command(shop)
-for command in (serve, watch, recommend):
+for command in (serve, watch, recommend, shop):
     firstclick.add_command(command)
 
 
