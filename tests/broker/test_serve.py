@@ -167,7 +167,7 @@ def test_no_broker_no_topic_and_a_taken_port_are_named_with_the_remedy(
     serve = ["serve", "--bootstrap", kafka_empty.bootstrap]
     assert invoke([*serve, "--popular", "0"]) == Exit.UNREACHABLE
     assert "topic recommendations" in (said := capsys.readouterr().err)
-    assert "`firstclick topics`" in said
+    assert "`firstclick topics --apply`" in said
     outputs_of(kafka_empty)
     topics.apply(admin(kafka_empty.bootstrap), [topics.TopicShape(topics.catalogue_topic("other-2"))])
     assert invoke(serve) == Exit.USAGE
