@@ -46,7 +46,7 @@ def test_events_users_and_items_are_counted() -> None:
     assert told.users_by_events == {"0": 0, "1": 0, "2": 1, "3": 1, "4-5": 0, "6+": 0}
     assert told.items_by_events == {"0": 1, "1": 1, "2": 0, "3": 1, "4-5": 0, "6+": 0}
     assert told.leaks is None
-    assert said(told, "events:6: the kind is 'stare'")
+    assert said(told, "events:6: kind is 'stare'")
 
 
 def test_ties_are_counted_by_stamp_and_by_day_and_by_the_order_of_ids() -> None:
