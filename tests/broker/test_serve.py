@@ -181,9 +181,10 @@ def test_no_broker_no_topic_and_a_taken_port_are_named_with_the_remedy(
         port = str(taken.getsockname()[1])
         assert invoke([*serve, "--catalogue", CATALOGUE, "--port", port]) == Exit.UNREACHABLE
     assert f"--port {port} of --host 127.0.0.1" in capsys.readouterr().err
-    monkeypatch.setattr("stream.past.ASK_S", 0.5)
+    monkeypatch.setattr("stream.topics.ASK_S", 0.5)
     assert invoke(["serve", "--bootstrap", "127.0.0.1:1"]) == Exit.UNREACHABLE
-    assert "no broker answers at 127.0.0.1:1; check --bootstrap" in capsys.readouterr().err
+    assert "no broker answers at 127.0.0.1:1 (" in (said := capsys.readouterr().err)
+    assert "check --bootstrap" in said
 
 
 @pytest.mark.parametrize("partitioner", ["murmur2_random", "consistent_random"])
