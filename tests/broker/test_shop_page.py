@@ -113,10 +113,13 @@ def click_on(page: "Page", title: str) -> None:
     """Finds a product by its words, and opens it."""
     page.goto(re.sub("#.*", "", page.url) + "#/category/" + ITEMS.get(title, "shoes"))
     card = page.locator(".card", has=page.get_by_role("link", name=title, exact=True))
+    more = page.get_by_role("button", name="Show more")
+    card.or_(more).first.wait_for()  # The shelf before it may stand for a moment longer, and need no "more".
     while not card.count():
         before = page.locator(".card").count()
-        page.get_by_role("button", name="Show more").click()
+        more.click()
         page.locator(".card").nth(before).wait_for()
+        card.or_(more).first.wait_for()
     card.get_by_role("link").click()
     page.get_by_role("heading", level=1, name=title).wait_for()
 
