@@ -156,35 +156,38 @@ def _fields(line: bytes | Fields | EventError) -> Fields:
 
 
 def _events(fields: Fields, headers: list[tuple[str, bytes]], form: str, line_id: str) -> Iterator[Found]:
-    for part in parts(adapter(form), fields, line_id):
-        try:
-            if isinstance(part, EventError):
-                raise part
-            event = part.event()
-        except EventError as error:
-            yield LineError.of(error)
+    for found in _judged(fields, form, line_id):
+        if isinstance(found, LineError):
+            yield found
         else:
-            yield Record(event.user_id.encode(), orjson.dumps(part.fields), headers, event.at_ms, event)
+            told, event = found
+            yield Record(event.user_id.encode(), orjson.dumps(told), headers, event.at_ms, event)
 
 
 def _items(fields: Fields, headers: list[tuple[str, bytes]], form: str, line_id: str) -> Iterator[Found]:
     """The product that a line is, where its format has such lines; else those that its events bring along."""
-    shape = adapter(form)
-    product = getattr(shape, "item", lambda record: None)(Source(fields))
+    product = getattr(adapter(form), "item", lambda record: None)(Source(fields))
     if product is not None:
         yield Record(product.product().item_id.encode(), orjson.dumps(product.fields), headers, None)
         return
-    for part in parts(shape, fields, line_id):
+    for found in _judged(fields, form, line_id):
+        if isinstance(found, LineError):
+            yield found
+        elif found[1].item is not None:
+            told, event = found
+            value = {"item_id": event.item_id, **told["item"]}
+            yield Record(event.item_id.encode(), orjson.dumps(value), headers, None)
+
+
+def _judged(fields: Fields, form: str, line_id: str) -> Iterator[tuple[Fields, Event] | LineError]:
+    """The events of a line in the contract's words, and as they are read; or why a part is none."""
+    for part in parts(adapter(form), fields, line_id):
         try:
             if isinstance(part, EventError):
                 raise part
-            event = part.event()
+            yield part.fields, part.event()
         except EventError as error:
             yield LineError.of(error)
-        else:
-            if event.item is not None:
-                value = {"item_id": event.item_id, **part.fields["item"]}
-                yield Record(event.item_id.encode(), orjson.dumps(value), headers, None)
 
 
 def _own(fields: Fields, line: bytes, headers: list[tuple[str, bytes]], subject: Subject) -> Record:
