@@ -66,11 +66,18 @@ beauty: $(STAMPS)/train $(BUNDLE) $(WEIGHTS)
 	$(BIN)/firstclick evaluate build/beauty/train-only-? $(dir $(BUNDLE)) $(LOG) --clock --out build/beauty/train-only-tables
 	$(BIN)/firstclick evaluate build/beauty/refitted-? $(LOG) --refit --clock \
 		--baselines $(COUNTING),$(TITLES),now,cooccurrence+now,frozen+cooccurrence+now --out build/beauty/refitted-tables
-	$(BIN)/firstclick train $(LOG) --encoder build/encoder --no-refit --hide 0.1 --name hidden --out build/beauty/hidden
-	$(BIN)/firstclick evaluate build/beauty/hidden $(LOG) --hide 0.1 --baselines $(COUNTING),$(TITLES) --out build/beauty/new-items
-	$(BIN)/firstclick train $(LOG) --encoder build/encoder --no-refit --shuffle-ties --name shuffled --out build/beauty/shuffled
-	$(BIN)/firstclick evaluate build/beauty/shuffled $(LOG) --shuffle-ties --baselines $(COUNTING),$(TITLES) \
-		--out build/beauty/shuffled-ties
+	for seed in 0 1 2; do \
+		$(BIN)/firstclick train $(LOG) --encoder build/encoder --seed $$seed --no-refit --hide 0.1 --name hidden \
+			--out build/beauty/hidden-$$seed || exit 1; \
+	done
+	$(BIN)/firstclick evaluate build/beauty/hidden-? $(LOG) --hide 0.1 --baselines $(COUNTING),$(TITLES) --out build/beauty/new-items
+	# A seed is its own shuffled order, too: each bundle is judged on the one that it has learned from.
+	for seed in 0 1 2; do \
+		$(BIN)/firstclick train $(LOG) --encoder build/encoder --seed $$seed --no-refit --shuffle-ties --name shuffled \
+			--out build/beauty/shuffled-$$seed || exit 1; \
+		$(BIN)/firstclick evaluate build/beauty/shuffled-$$seed $(LOG) --seed $$seed --shuffle-ties \
+			--baselines $(COUNTING),$(TITLES) --out build/beauty/shuffled-ties-$$seed || exit 1; \
+	done
 
 # The towers in the repository: learned from the demo's shop, by households that do not shop in the demo.
 SHOP := build/demo

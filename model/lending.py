@@ -25,21 +25,26 @@ class Borrowers(NamedTuple):
     """(X,)"""
 
 
-def borrowers(lent: Lent, tower_ids: Sequence[str], counted: Cooccurrence) -> Borrowers:
+def counted_as(tower_ids: Sequence[str], counted: Cooccurrence) -> Rows:
+    """(I,) the number of each of the tower's items among the counted, -1 where it was not counted."""
+    return np.array([counted.numbers.get(item_id, -1) for item_id in tower_ids], np.int64)
+
+
+def borrowers(lent: Lent, counted_numbers: Rows, size: int) -> Borrowers:
     """Who borrows from each counted item.
 
     Args:
         lent: of the catalogue.
-        tower_ids: (I,) the ids that its lenders' numbers mean.
-        counted: C items.
+        counted_numbers: (I,) of `counted_as`.
+        size: C.
     """
     lenders = lent.lenders.reshape(-1)
     there = np.flatnonzero(lenders >= 0)
-    numbers = np.array([counted.numbers.get(tower_ids[each], -1) for each in lenders[there].tolist()], np.int64)
+    numbers = counted_numbers[lenders[there]]
     rows = np.repeat(lent.rows, lent.lenders.shape[1])[there]
     order = np.flatnonzero(numbers >= 0)
     order = order[np.argsort(numbers[order], kind="stable")]
-    return Borrowers(np.searchsorted(numbers[order], np.arange(len(counted.item_ids) + 1)), rows[order])
+    return Borrowers(np.searchsorted(numbers[order], np.arange(size + 1)), rows[order])
 
 
 def lent_pairs(numbers: Rows, pairs: Pairs, to: Borrowers) -> Pairs:
@@ -50,6 +55,8 @@ def lent_pairs(numbers: Rows, pairs: Pairs, to: Borrowers) -> Pairs:
         pairs: their own.
         to: who borrows.
     """
+    if not len(to.rows):  # Most of the time a shop has nothing new.
+        return Pairs(to.rows, to.rows, np.zeros((len(pairs.values), 0), np.float32))
     asked = np.flatnonzero(numbers >= 0)
     sources = np.concatenate([pairs.sources, asked])
     which, places = laid_end_to_end(to.indptr, np.concatenate([pairs.neighbours, numbers[asked]]))

@@ -21,7 +21,7 @@ from model.event import Kind
 from model.freshness import freshness
 from model.gather import gather, rated, texts_of
 from model.interest import Interest, Interests, anything_wanted
-from model.lending import Borrowers, borrowers
+from model.lending import Borrowers, borrowers, counted_as
 from model.prices import apart
 from model.scorer import FEATURES, Scorer, biggest_losses
 from model.sentiment import sentiment
@@ -116,6 +116,7 @@ class Recommender:
         self._stars = sentiment(bundle)
         self._counted = cooccurrence.load(bundle)
         self._counted_rows = catalogue.watch(self._counted.item_ids)
+        self._counted_numbers = counted_as(catalogue.tower.item_ids, self._counted)
         self._lent: tuple[Lent, Borrowers] | None = None
 
     def recommend(self, windows: Sequence[Window], at_ms: Sequence[int] | None = None) -> list[Advice]:
@@ -229,7 +230,7 @@ class Recommender:
         """Who borrows from each counted item, as the catalogue stands."""
         lent = self._catalogue.lent
         if self._lent is None or self._lent[0] is not lent:
-            self._lent = lent, borrowers(lent, self._catalogue.tower.item_ids, self._counted)
+            self._lent = lent, borrowers(lent, self._counted_numbers, len(self._counted.item_ids))
         return self._lent[1]
 
     def _hidden(self, window: Window, lines: Sequence[Line]) -> set[int]:

@@ -7,7 +7,7 @@ from model.candidates import Candidates, Limits, Pairs, co_features, counted_pai
 from model.catalogue import Catalogue
 from model.cooccurrence import cooccurrence
 from model.item_tower import AsTheyAre
-from model.lending import borrowers
+from model.lending import borrowers, counted_as
 from tests.shop import AT, shelved
 
 B, N, D, ITEMS = 12, 6, 8, 60
@@ -45,9 +45,8 @@ class World:
         self.interests = (interests / np.linalg.norm(interests, axis=1, keepdims=True)).astype(np.float32)
         self.hidden = [set(dice.integers(1, ITEMS, 9).tolist()) for _ in range(B)]
         self.known = dice.uniform(size=B) < 0.7
-        self.pairs: Pairs = counted_pairs(
-            self.numbers, self.counted, self.catalogue.watch(counted), borrowers(self.catalogue.lent, (), self.counted)
-        )
+        to = borrowers(self.catalogue.lent, counted_as((), self.counted), len(counted))
+        self.pairs: Pairs = counted_pairs(self.numbers, self.counted, self.catalogue.watch(counted), to)
 
     def candidates(self) -> Candidates:
         return retrieve(

@@ -7,7 +7,7 @@ from model.candidates import counted_pairs
 from model.catalogue import Catalogue
 from model.cooccurrence import cooccurrence
 from model.item_tower import LENDERS, ItemVectors
-from model.lending import borrowers
+from model.lending import borrowers, counted_as
 from model.session import Floats
 from tests.shop import shelved
 
@@ -45,7 +45,7 @@ def test_a_new_item_has_the_mean_of_its_lenders_pairs_and_is_their_kin(seed: int
     names = [*IDS[2:], *tower.of]  # Two that are counted are not sold: they lend all the same.
     catalogue.apply([(name, shelved(name, dice.normal(size=D))) for name in names])
     numbers = dice.integers(-1, KNOWN, (USERS, LINES))
-    to = borrowers(catalogue.lent, tower.item_ids, counted)
+    to = borrowers(catalogue.lent, counted_as(tower.item_ids, counted), KNOWN)
     pairs = counted_pairs(numbers, counted, catalogue.watch(IDS), to)
     found = np.zeros((3, USERS, LINES, len(names) + 1))
     np.add.at(found, (slice(None), pairs.users, pairs.lines, pairs.rows), pairs.values)
@@ -74,7 +74,7 @@ def test_who_borrows_follows_the_shelf() -> None:
     catalogue.apply([("new 0", shelved("new 0", [1.0, 0, 0, 0])), (IDS[0], shelved(IDS[0], [0, 1.0, 0, 0]))])
     lent = catalogue.lent
     assert lent.rows.tolist() == [catalogue.row("new 0")]
-    assert len(borrowers(lent, tower.item_ids, counted).rows) == LENDERS
+    assert len(borrowers(lent, counted_as(tower.item_ids, counted), KNOWN).rows) == LENDERS
     catalogue.apply([(IDS[0], shelved(IDS[0], [0, 1.0, 0, 0], counts={"click": (3.0, 1)}))])
     assert catalogue.lent is lent  # Counts change by the second; who lends does not.
     catalogue.apply([("new 0", None)])
