@@ -28,6 +28,8 @@ class Gathered(NamedTuple):
     """(B, 1 + N, N)"""
     numbers: Rows
     """(B, N) the lines' items in the co-occurrence counts, -1 for none."""
+    live_numbers: Rows
+    """(B, N) the same in the catalogue's live pairs."""
     log_prices: Floats
     """(B, N) of the lines' items, NaN for none."""
 
@@ -100,11 +102,12 @@ def gather(
         manifest: N, D and the text share.
     """
     rows = np.full((len(windows), manifest.lines), -1, np.int64)
-    counted = np.full_like(rows, -1)
+    counted, live = np.full_like(rows, -1), np.full_like(rows, -1)
     for user, lines in enumerate(windows):
         ids = [line.item_id for line in lines]
         rows[user, : len(ids)] = [-1 if (row := catalogue.row(item_id)) is None else row for item_id in ids]
         counted[user, : len(ids)] = [numbers.get(item_id, -1) for item_id in ids]
+        live[user, : len(ids)] = [catalogue.live.number(item_id) for item_id in ids]
     present = rows >= 0
     vectors: Floats = np.zeros((*rows.shape, manifest.dim), np.float32)
     vectors[present] = catalogue.contexts[rows[present]]
@@ -116,7 +119,7 @@ def gather(
                 vectors[user, place] = mixed(vectors[user, place], text, share)
                 present[user, place] = True
     log_prices = np.where(rows >= 0, catalogue.log_prices[rows], np.float32(np.nan))
-    return Gathered(vectors, features(windows, rows), variants(present), counted, log_prices)
+    return Gathered(vectors, features(windows, rows), variants(present), counted, live, log_prices)
 
 
 def mixed(item: Floats, text: Floats, share: float) -> Floats:

@@ -195,7 +195,7 @@ class Behaviour(Turns):
                 lists = self._recommend(self._recommender, windows, [user_id for _, user_id in taken.changed])
             with timed("behaviour", "write"):  # 9 write
                 published = self._write(taken, lists, records)
-                records += count_records(taken.accepted, self._partition_of_item)
+                records += count_records(taken.accepted, taken.seen_in, self._partition_of_item)
         return Work(done, records, lambda: self._tell(taken, published))
 
     def _take_in(self, batches: Sequence[Batch], now_ms: int, taken: Taken) -> list[Batch]:

@@ -69,6 +69,7 @@ class Taken:
             partition, because producers that hash differently give one user two windows.
         rejected: records for the rejected topic.
         accepted: the new lines, with the kind, item and time that the counts need.
+        seen_in: of each of these the window that had just taken it in.
         texts: how many of these have a text of their own to be encoded.
         refused: reason -> how many events, or parts of records that are none, are rejected: of a record's several parts
             only the first is told in `rejected`.
@@ -82,6 +83,7 @@ class Taken:
         self.rejected: list[Record] = []
         self.refused: Counter[str] = Counter()
         self.accepted: list[Line] = []
+        self.seen_in: list[Window] = []
         self.texts = 0
         self.repeated: list[Kind] = []
         self.passed_over = 0
@@ -222,6 +224,7 @@ class Windows:
             return ()
         window = held.window
         news: list[Line] = []
+        seen_in: list[Window] = []
         faults: list[EventError] = []
         texts = 0
         for event in events:
@@ -236,6 +239,7 @@ class Windows:
             else:
                 window = pushed
                 news.append(line)
+                seen_in.append(window)
                 if line.text:
                     texts += 1
         if not news:
@@ -249,6 +253,7 @@ class Windows:
             partition.now_ms = arrived_ms
         taken.changed[number, user_id] = held, trigger
         taken.accepted += news
+        taken.seen_in += seen_in
         taken.texts += texts
         return faults
 
