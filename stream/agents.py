@@ -277,8 +277,8 @@ class Behaviour(Turns):
         step = len(taken.changed) // TIMED_USERS + 1
         for held, _ in islice(taken.changed.values(), 0, None, step):
             metrics.end_to_end.observe(max(now_ms - held.touched_ms, 0.0) / 1000)
-        for (partition, user_id), (held, _) in taken.changed.items():
-            if held.window.n_events == 1 and partition_of(user_id.encode(), self._partitions) != partition:
+        for partition, user_id in taken.newcomers:
+            if partition_of(user_id.encode(), self._partitions) != partition:
                 metrics.foreign.inc()
 
 

@@ -84,7 +84,7 @@ class Counted:
     def _step(self, row: int, line: Line) -> dict[str, float] | None:
         """What came before the line in its user's window, which takes it in."""
         user = int(self._log.user[row])
-        self._windows[user] = window = self._windows.get(user, EMPTY).push(line, self._lines, self._age_ms)
+        self._windows[user] = window = self._windows.get(user, EMPTY).remember(line, self._lines, self._age_ms)
         return step(window.lines, line)
 
 
