@@ -81,6 +81,10 @@ class Counted:
             self._items[number] = item
         self.catalogue.apply([(item.item_id, item) for item in changed.values()])
 
+    def item(self, number: int) -> Shelved:
+        """An item of the log as it is counted now."""
+        return self._items[number]
+
     def _step(self, row: int, line: Line) -> dict[str, float] | None:
         """What came before the line in its user's window, which takes it in."""
         user = int(self._log.user[row])

@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka import Producer
 
 from model.bundle import Bundle
+from model.catalogue import Shelved
 from model.training.examples import replay
 from model.training.fit import FitSettings
 from model.training.logs.columns import Log
@@ -19,7 +20,8 @@ from model.training.slices import windows
 from model.training.splits import leave_one_out
 from model.training.train import TrainSettings, train
 from stream import topics
-from stream.evaluating import serving
+from stream.evaluating import Counted, serving
+from stream.messages import read_catalogue_record
 from tests.brokers import Broker
 from tests.eventually import eventually
 from tests.fleet import Fleet, newest
@@ -120,3 +122,80 @@ def test_the_workers_lists_are_those_that_evaluate_judges(
         assert [item for item, _ in shown] == [item for item, _ in expected], log.line(row)
         assert [score for _, score in shown] == pytest.approx([score for _, score in expected], abs=2e-6)
     assert {shown["model"] for shown in live.values()} == {bundle.model}
+
+
+def test_a_workers_shelf_is_counted_as_that_of_evaluate(
+    broker: Broker, log: Log, bundle: Bundle, tmp_path: Path
+) -> None:
+    """What sells, since when, and what follows what: of the same events, in whatever micro-batches they came."""
+    counted = Counted(bundle, log, np.zeros((len(TITLES), bundle.text_dim), np.float32), np.arange(len(log)))
+    counted.count()
+    with closing(Fleet(broker.bootstrap, bundle.path, tmp_path)) as fleet:
+        producer = Producer({"bootstrap.servers": broker.bootstrap, "partitioner": "murmur2_random", "log_level": 0})
+        for title in TITLES:
+            producer.produce(topics.ITEMS, orjson.dumps({"title": title}), title.encode())
+        producer.flush(20)
+        fleet.start("one", counts_every_ms=50).await_ready(len(TITLES))
+        for event in sent_events(log, set()):
+            producer.produce("events", orjson.dumps(event), event["user_id"].encode())
+        producer.flush(20)
+        fleet.await_committed("events")
+        expected_all = [counted.item(number) for number in range(len(TITLES))]
+        steps = sum(item.before.steps for item in expected_all)
+
+        def shelf() -> dict[str, Shelved]:
+            told = newest(fleet.dump(topics.catalogue_topic(bundle.space)))
+            return {item_id: read_catalogue_record(orjson.dumps(each)).item for item_id, each in told.items()}
+
+        def all_counted() -> bool:
+            return sum(item.before.steps for item in shelf().values()) > steps - 0.5
+
+        eventually(all_counted, 30.0, "all steps are counted")
+        found = shelf()
+    assert found.keys() == set(TITLES)
+    followed = 0
+    for title, expected in zip(TITLES, expected_all, strict=True):
+        item = found[title]
+        # Of several of one kind in a micro-batch only the newest time is told.
+        assert expected.since_ms <= item.since_ms <= max([at_ms for _, at_ms in item.counts.values()], default=0)
+        assert item.counts.keys() == expected.counts.keys()
+        for kind, (count, at_ms) in expected.counts.items():
+            assert item.counts[kind] == (pytest.approx(count, rel=0.01), at_ms)
+        assert item.before.steps == pytest.approx(expected.before.steps, abs=1e-3)
+        assert item.before.weights == pytest.approx(expected.before.weights, abs=1e-3)
+        followed += len(item.before.weights)
+    assert followed > USERS
+
+
+def test_what_others_had_together_just_now_is_recommended(broker: Broker, tmp_path: Path) -> None:
+    """With a bundle that has counted nothing, and two products that have no word in common."""
+    first, second, bundle = "red boots", "blue guitar", make_bundle(tmp_path / "bundle")
+    with closing(Fleet(broker.bootstrap, bundle.path, tmp_path)) as fleet:
+        producer = Producer({"bootstrap.servers": broker.bootstrap, "partitioner": "murmur2_random", "log_level": 0})
+
+        def click(user: str, item_id: str) -> None:
+            event = {"event_id": f"{user} {item_id}", "user_id": user, "kind": "click", "item_id": item_id}
+            producer.produce("events", orjson.dumps(event | {"at": int(time.time() * 1000)}), user.encode())
+
+        for title in TITLES:
+            producer.produce(topics.ITEMS, orjson.dumps({"title": title}), title.encode())
+        producer.flush(20)
+        fleet.start("one", counts_every_ms=50).await_ready(len(TITLES))
+        click("before", first)
+        for n in range(30):
+            click(f"shopper {n}", first)
+            click(f"shopper {n}", second)
+        producer.flush(20)
+        fleet.await_committed("events")
+        shelf = topics.catalogue_topic(bundle.space)
+        eventually(lambda: "before" in newest(fleet.dump(shelf))[second], 30.0, "the pairs are on the shelf")
+
+        def gets(user: str) -> list[str]:
+            click(user, first)
+            producer.flush(20)
+            fleet.await_committed("events")
+            return [item["item_id"] for item in newest(fleet.dump(topics.RECOMMENDATIONS))[user]["items"]]
+
+        eventually(lambda n=iter(range(99)): gets(f"after {next(n)}")[0] == second, 30.0, "the next one gets the pair")
+        lists = newest(fleet.dump(topics.RECOMMENDATIONS))
+    assert lists["before"]["items"][0]["item_id"] != second
