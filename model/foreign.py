@@ -4,18 +4,13 @@ Knows nothing of any one format. A draft remembers what its format calls each va
 that the producer's developer has in front of them, and not the contract's.
 """
 
-import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from model.event import Event, Item, event_of, item_of
-from model.fields import EARLIEST_MS, LATEST_MS, Fields, identifier, shown
+from model.fields import Fields, identifier, shown
 from model.rejection import EventError, Reason
-
-Conversion = Callable[[Any], object]
-"""A foreign value as the contract has it; raises `Unfit`."""
-
+from model.values import Conversion, Unfit, listed, loaded, text
 
 NAME_CHARS = 100
 """Longest name of what is passed over: it is told to people."""
@@ -31,14 +26,6 @@ class NoBehaviour(Exception):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.name = name[:NAME_CHARS]
-
-
-class Unfit(Exception):
-    """A value that a conversion does not take."""
-
-    def __init__(self, expected: str, reason: Reason = Reason.FIELD_INVALID) -> None:
-        super().__init__(expected)
-        self.expected, self.reason = expected, reason
 
 
 class Source:
@@ -91,8 +78,10 @@ class Source:
         return kind
 
     def inner(self, key: str) -> "Source":
-        """The object in a field; an empty one where it is absent."""
+        """The object in a field, or written as JSON in a string there; an empty one where it is absent."""
         value = self.fields.get(key)
+        if type(value) is str:
+            value = loaded(value)
         return Source({} if value is None else value, self.name(key), self).checked()
 
     def each(self, key: str) -> list["Source"]:
@@ -105,14 +94,18 @@ class Source:
         path = self.name(key)
         return [Source(one, f"{path}[{place}]", self, place) for place, one in enumerate(value)]
 
-    def some(self, key: str, optional: bool = False) -> list["Source"]:
-        """The elements of a list that must have some, or there is no behaviour where it is `optional`."""
+    def some(self, key: str, optional: bool = False, what: str = "products") -> list["Source"]:
+        """The elements of a list that must have some, or there is no behaviour where it is `optional`.
+
+        Args:
+            what: they are.
+        """
         found = self.each(key)
         if found:
             return found
         if optional:
-            raise NoBehaviour(f"without {self.name(key)}")
-        raise self.fault(key, "is missing or empty; send the products", Reason.FIELD_MISSING)
+            raise NoBehaviour(f"without {key}")
+        raise self.fault(key, f"is missing or empty; send the {what}", Reason.FIELD_MISSING)
 
     def either(self, *keys: str) -> None:
         """Refuses the record if it has none of these."""
@@ -178,7 +171,7 @@ class Draft:
         """
         told = Draft()
         for name, theirs in keys.items():
-            told.take(name, source, *theirs, read=text)
+            told.take(name, source, *theirs, read=listed)
         if any(type(value) is str and value.strip() for value in told.fields.values()):
             if "price" in self.fields:
                 told.fields["price"], told.names["price"] = self.fields["price"], self.names["price"]
@@ -232,7 +225,7 @@ ACTIONS = {
     folded(name): kind
     for kind, names in {
         "impression": "impression view_item_list list_view shown",
-        "click": "click on_click item_click product_click search_click result_click select_item",
+        "click": "click on_click click_through item_click product_click search_click result_click select_item",
         "browse": "view watch browse item_view product_view view_item view_product detail_page_view read play",
         "search": "search on_search query search_query user_search product_search",
         "favourite": "favourite favorite like save bookmark wishlist add_to_wishlist add_to_favorites",
@@ -240,7 +233,7 @@ ACTIONS = {
         "purchase": "purchase buy order transaction conversion item_purchase product_purchase order_completed",
         "return": "return refund",
         "review": "review rate rating",
-        "dislike": "dislike not_interested hide",
+        "dislike": "dislike not_interested hide declined_product",
     }.items()
     for name in names.split()
 }
@@ -267,78 +260,3 @@ def each_call(
     if not found:
         raise NoBehaviour(", ".join(dict.fromkeys(passed_over)) or "an empty batch")
     return found
-
-
-def text(value: Any) -> object:
-    """A string; a whole number, as many systems have ids, is written out."""
-    if type(value) is str:
-        return value
-    if type(value) is int:
-        return str(value)
-    raise Unfit("a string")
-
-
-def number(value: Any) -> object:
-    """A number; one in a string is read."""
-    if type(value) is float or type(value) is int:
-        return value
-    if type(value) is str:
-        try:
-            read = float(value)
-        except ValueError:
-            read = math.nan
-        if math.isfinite(read):
-            return read
-    raise Unfit("a number")
-
-
-def since_1970(unit: str, per_second: int) -> Conversion:
-    """The conversion of a number of these units since 1970, perhaps in a string, to milliseconds."""
-
-    def read(value: Any) -> object:
-        try:
-            units = number(value)
-        except Unfit:
-            raise Unfit(f"{unit} since 1970", Reason.TIME_INVALID) from None
-        # By whole numbers where they come so: a float would cost the last digits of nanoseconds.
-        exact: Any = int(value) if type(value) is str and value.isascii() and value.isdecimal() else units
-        at_ms = exact * 1000 // per_second if type(exact) is int else exact * (1000 / per_second)
-        if EARLIEST_MS <= at_ms <= LATEST_MS:
-            return round(at_ms)
-        reason = Reason.TIME_PAST if at_ms < EARLIEST_MS else Reason.TIME_AHEAD
-        raise Unfit(f"{unit} since 1970, between the years 1995 and 2100", reason)
-
-    return read
-
-
-seconds = since_1970("seconds", 1)
-milliseconds = since_1970("milliseconds", 1000)
-microseconds = since_1970("microseconds", 1_000_000)
-
-
-def moment(value: Any) -> object:
-    """Seconds or milliseconds since 1970, which their size tells apart, or a time as `utc` reads it."""
-    if type(value) is str and not value.isdecimal():
-        return utc(value)
-    try:
-        return milliseconds(value)
-    except Unfit as unfit:
-        if unfit.reason is not Reason.TIME_PAST:
-            raise
-        return seconds(value)
-
-
-def listed(value: Any) -> object:
-    """A string, or the first of a list of them."""
-    return text(value[0] if type(value) is list and value else value)
-
-
-_UTC = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d{1,12})?)(?: ?UTC|[Zz]|([+-]\d\d:\d\d))?", re.ASCII)
-
-
-def utc(value: Any) -> object:
-    """A time of RFC 3339, or one like it with a blank, with UTC, or without a zone: then it is UTC."""
-    match = _UTC.fullmatch(value) if type(value) is str else None
-    if match is None:
-        raise Unfit("a time such as 2026-11-25T09:30:00Z", Reason.TIME_INVALID)
-    return f"{match[1]}T{match[2]}{match[3] or 'Z'}"

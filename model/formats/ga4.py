@@ -8,16 +8,17 @@ Specifications: https://support.google.com/analytics/answer/7029846 (BigQuery ex
 https://developers.google.com/analytics/devguides/collection/protocol/ga4/reference (Measurement Protocol),
 https://developers.google.com/analytics/devguides/collection/ga4/reference/events (events and items).
 
-Passed over: what is no behaviour towards an item (page_view, begin_checkout, remove_from_cart …), and sign_up, which
-tells no interests.
+Passed over: what is no behaviour towards an item (page_view, begin_checkout, remove_from_cart …), sign_up, which tells
+no interests, and the export's rows of visitors who did not consent and so have no id.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from model.fields import shown
-from model.foreign import Draft, Source, each_call, microseconds, number, text
+from model.foreign import Draft, NoBehaviour, Source, each_call
 from model.rejection import EventError
+from model.values import microseconds, number, text
 
 KINDS = {
     "view_item_list": "impression",
@@ -43,6 +44,8 @@ def split(record: Source) -> Sequence[Source | EventError]:
     """The items of the row's event, or of each of the request's events; a search itself."""
     record.either("event_name", "events")
     if record.fields.get("event_name") is not None:
+        if _without_consent(record):
+            raise NoBehaviour(f"{record.word('event_name')} without consent")
         return _split(record, "event_name", record)
     return each_call(record.each("events"), lambda call: _split(call, "name", call.inner("params")))
 
@@ -52,6 +55,12 @@ def _split(call: Source, name: str, holder: Source) -> Sequence[Source]:
         return [call]
     items = holder.some("items", optional=call.fields[name] in ITEMLESS)
     return [Source(one.fields, one.path, call, one.place) for one in items]
+
+
+def _without_consent(row: Source) -> bool:
+    """Whether a visitor refused to be told apart: the export has such rows, of nobody."""
+    get = row.fields.get
+    return not (get("user_id") or get("user_pseudo_id")) and row.inner("privacy_info").word("analytics_storage") == "No"
 
 
 def event(part: Source) -> Draft:
@@ -71,10 +80,15 @@ def event(part: Source) -> Draft:
         draft.take("at", call, "timestamp_micros", read=microseconds)
         draft.take("session_id", params, "session_id", read=text)
     if part is call:
-        draft.take("query", params, "search_term")
+        draft.take("query", params, "search_term", read=_searched)
     else:
         _item(draft, part)
     return draft
+
+
+def _searched(value: Any) -> object:
+    """The words; the export tells a search for `501` as a number, by its `int_value`."""
+    return f"{value:g}" if type(value) is float else text(value)
 
 
 def _item(draft: Draft, item: Source) -> None:

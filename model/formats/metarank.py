@@ -12,7 +12,8 @@ Where no user is told, the session stands for the user. Passed over: `user` and 
 from collections.abc import Sequence
 from typing import Any
 
-from model.foreign import ACTIONS, Draft, NoBehaviour, Source, listed, moment, number, text
+from model.foreign import ACTIONS, Draft, NoBehaviour, Source
+from model.values import listed, moment, number, text
 
 TEXTS = ("title", "category", "brand", "description")
 

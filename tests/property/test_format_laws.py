@@ -14,6 +14,7 @@ from model.fields import Fields
 from model.foreign import Draft, NoBehaviour
 from model.formats import NAMES, adapter
 from model.reading import parts, reader, reading
+from model.rejection import Reason
 from stream.loglines import LineError, Record, records
 from tests.contract.test_schemas import EVENT
 from tests.formats import EXAMPLES, RECORD_ID, Example
@@ -86,8 +87,14 @@ def spoil(example: Example, data: st.DataObject) -> tuple[Fields, Path]:
     return fields, path
 
 
+BEHAVIOURS = {"event", "event_name", "name", "type", "eventType", "EVENT_TYPE", "event_type", "action_name", "kind"}
+"""Fields that name a behaviour: under another name, others are needed."""
+
+
 def about(fault: EventError, path: Path) -> bool:
     """Whether a rejection names the field at this place (its version may be left out), or the one that holds it."""
+    if path[-1] in BEHAVIOURS and fault.reason is Reason.FIELD_MISSING:
+        return True
     words = filter(None, re.split(r"[.\[ ]", fault.field))
     return any(str(path[0]).startswith(word) for word in words)
 
