@@ -2,7 +2,7 @@
 
 An event is one of ours, of the object that it is about (`event_attributes.object`); a query (no `action_name`) is a
 search. Names of actions are free in UBI: those that shops mostly use are known, whatever their case and punctuation.
-Documents may stand in `_source`, as a dump gives them, or in `hits`, as a search does.
+Documents may stand in `_source`, as a search or a dump gives them.
 
 Specification: https://github.com/o19s/ubi (schemas 1.0 to 1.3),
 https://docs.opensearch.org/latest/search-plugins/ubi/schemas/ and
@@ -16,8 +16,7 @@ nobody (a client is optional), and those for no hits: a page that shows facets a
 from collections.abc import Sequence
 from typing import Any
 
-from model.foreign import ACTIONS, Draft, NoBehaviour, Source, each_call
-from model.rejection import EventError
+from model.foreign import ACTIONS, Draft, NoBehaviour, Source
 from model.values import moment, number, text
 
 BULK = frozenset({"index", "create"})
@@ -26,16 +25,10 @@ NO_HITS = '{"size":0,'
 """How the plugin begins the stored `query` of a search that wants facets and no products."""
 
 
-def split(record: Source) -> Sequence[Source | EventError]:
-    """The document, or each of those that a search found."""
+def split(record: Source) -> Sequence[Source]:
+    """The document."""
     if len(record.fields) == 1 and BULK & record.fields.keys():
         raise NoBehaviour("a line of the bulk API")
-    if type(record.fields.get("hits")) is dict:
-        return each_call(record.inner("hits").each("hits"), _split)
-    return _split(record)
-
-
-def _split(record: Source) -> Sequence[Source]:
     document = record.inner("_source") if {"_source", "_index"} & record.fields.keys() else record
     get = document.fields.get
     if get("action_name") is None and get("user_query") is None and "query_response_id" in document.fields:
