@@ -47,8 +47,8 @@ def shown(value: object) -> str:
 
 
 def not_utf8(line: bytes) -> str:
-    """What is wrong with bytes that are no UTF-8, and what to do; "" where they are."""
-    if line[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in line[:4]:
+    """What is wrong with bytes that are no text in UTF-8, and what to do; "" where they are."""
+    if b"\0" in line:
         return "it seems to be UTF-16; send UTF-8 (iconv -f utf-16 -t utf-8)"
     try:
         line.decode()

@@ -33,15 +33,19 @@ class Source:
 
     Attributes:
         fields: the object; what stands in its place where the record is wrong is found by `checked`.
-        parent: the object that holds it, or itself.
         place: in its parent's list; -1 where it stands in none.
     """
 
-    __slots__ = ("fields", "parent", "path", "place")
+    __slots__ = ("_parent", "fields", "path", "place")
 
     def __init__(self, fields: Any, path: str = "", parent: "Source | None" = None, place: int = -1) -> None:
         self.fields, self.path, self.place = fields, path, place
-        self.parent: Source = parent or self
+        self._parent = parent  # Not itself: a circle would keep the whole record until garbage is collected.
+
+    @property
+    def parent(self) -> "Source":
+        """The object that holds it, or itself."""
+        return self._parent or self
 
     def name(self, key: str) -> str:
         """A field's whole name: `items[2].price`."""
@@ -122,15 +126,17 @@ class Draft:
 
     Attributes:
         fields: as `model.event.event_of` takes them.
+        names: the source and the key there of each field; item_names, of the product's.
         users: the ids of the same user: a topic may be keyed by any of them.
         on_arrival: the format says that an event without a time happened when it arrived.
     """
 
-    __slots__ = ("fields", "names", "on_arrival", "users")
+    __slots__ = ("fields", "item_names", "names", "on_arrival", "users")
 
     def __init__(self, kind: str = "", on_arrival: bool = False) -> None:
         self.fields: Fields = {"kind": kind} if kind else {}
         self.names: dict[str, tuple[Source, str]] = {}
+        self.item_names = self.names
         self.users: list[str] = []
         self.on_arrival = on_arrival
 
@@ -172,11 +178,14 @@ class Draft:
         told = Draft()
         for name, theirs in keys.items():
             told.take(name, source, *theirs, read=listed)
-        if any(type(value) is str and value.strip() for value in told.fields.values()):
-            if "price" in self.fields:
-                told.fields["price"], told.names["price"] = self.fields["price"], self.names["price"]
-            self.fields["item"] = told.fields
-            self.names |= {f"item.{name}": place for name, place in told.names.items()}
+        for value in told.fields.values():
+            if type(value) is str and value.strip():
+                break
+        else:
+            return
+        if "price" in self.fields:
+            told.fields["price"], told.names["price"] = self.fields["price"], self.names["price"]
+        self.fields["item"], self.item_names = told.fields, told.names
 
     def event(self, key: bytes | None = None, arrived_ms: int = 0) -> Event:
         """The event.
@@ -209,7 +218,8 @@ class Draft:
             raise self._renamed(error) from None
 
     def _renamed(self, error: EventError) -> EventError:
-        place = self.names.get(error.field)
+        inner = error.field.startswith("item.")
+        place = self.item_names.get(error.field[5:]) if inner else self.names.get(error.field)
         if place is None:
             return error
         name = place[0].name(place[1])

@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 from model.envelope import Headers, unwrap
 from model.event import Event, parse_event
-from model.fields import Fields, not_utf8
+from model.fields import Fields, not_utf8, shown
 from model.foreign import Draft, NoBehaviour, Source
 from model.formats import CONTRACT, Format, adapter, columns, separator
 from model.rejection import EventError, Reason
 
+TAB = "\t"
 HEADS = 12
 """Most columns that a rejection names."""
 
@@ -118,17 +119,17 @@ def row(line: bytes, heads: Sequence[str], parted: str = ",") -> Fields:
     """A line of CSV by its columns.
 
     Args:
-        parted: what parts its cells; where it is no comma, nothing is quoted.
+        parted: what parts its cells; where it is a tab, nothing is quoted.
 
     Raises:
         EventError: it is none.
     """
     found = cells(line, parted)
     if len(found) != len(heads):
+        came = f"the line has {len(found)} cells: {shown(line.decode())}"
         told = ",".join(heads) if len(heads) <= HEADS else f"{','.join(heads[:HEADS])},…"
-        by = "" if parted == "," else " parted by tabs"
-        wrong = f"the line has {len(found)} cells{by}; send {len(heads)}: {told}"
-        raise EventError(Reason.NOT_AN_OBJECT, wrong)
+        by = "" if parted == "," else f" parted by {'tabs' if parted == TAB else parted}"
+        raise EventError(Reason.NOT_AN_OBJECT, f"{came}; send {len(heads)}{by}: {told}")
     return dict(zip(heads, found, strict=True))
 
 
@@ -140,12 +141,15 @@ def cells(line: bytes, parted: str) -> list[str]:
     """
     try:
         written = line.decode()
-        if parted == "," and '"' in written:
-            return next(csv.reader([written], strict=True), [])
+        if '"' in written and parted != TAB:
+            return next(csv.reader([written], strict=True, delimiter=parted), [])
     except UnicodeDecodeError:
         raise EventError(Reason.NOT_AN_OBJECT, f"the line is no CSV in UTF-8: {not_utf8(line)}") from None
     except csv.Error as error:
-        raise EventError(Reason.NOT_AN_OBJECT, f"the line is no CSV: {error}") from None
+        came = f"{shown(line.decode())}: {error}"
+        raise EventError(Reason.NOT_AN_OBJECT, f"the line is no CSV: {came}; close each quote") from None
+    if "\0" in written:
+        raise EventError(Reason.NOT_AN_OBJECT, f"the line is no CSV in UTF-8: {not_utf8(line)}")
     return written.split(parted)
 
 

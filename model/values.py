@@ -79,6 +79,8 @@ def moment(value: Any) -> object:
     try:
         return milliseconds(value)
     except Unfit as unfit:
+        if unfit.reason is Reason.TIME_INVALID:
+            raise Unfit(f"{unfit.expected}, or a time such as 2026-11-25T09:30:00Z", unfit.reason) from None
         if unfit.reason is not Reason.TIME_PAST:
             raise
         return seconds(value)

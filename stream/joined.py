@@ -1,7 +1,7 @@
-"""Before the line: a JSON value that was written over several lines becomes one line of a log.
+"""Before the line: what was written over several lines becomes one line of a log: indented JSON, a quoted cell of CSV.
 
-Knows nothing of what the values say. Logs have a value a line; documentation, `jq` and many exports indent theirs, and
-put them into a list. Lines of other forms are handed on as they are.
+Knows nothing of what it says. Logs have a value a line; documentation, `jq` and many exports indent theirs, and put
+them into a list. Lines of other forms are handed on as they are.
 """
 
 import re
@@ -46,6 +46,35 @@ def joined(lines: Iterator[Numbered]) -> Iterator[Numbered]:
             held = []
     if held:
         yield number, b"\n".join(held)
+
+
+def quoted(lines: Iterator[Numbered]) -> Iterator[Numbered]:
+    """Rows of CSV, a quoted cell of which may go over lines, by the number of their first.
+
+    A quote that never closes takes no other row with it: a line with as many cells that are all closed is one itself.
+    """
+    held, number = b"", 0
+    for here, line in lines:
+        odd = line.count(b'"') % 2
+        if held and odd:
+            yield number, held + b"\n" + line
+            held = b""
+        elif held and (_marks(line) >= max(_marks(held), 1) or len(held) > LINE_BYTES):
+            yield number, held
+            yield here, line
+            held = b""
+        elif held:
+            held += b"\n" + line
+        elif odd and line[:1] not in (b"{", b"["):
+            held, number = line, here
+        else:
+            yield here, line
+    if held:
+        yield number, held
+
+
+def _marks(line: bytes) -> int:
+    return line.count(b",") + line.count(b";")
 
 
 def _element(line: bytes) -> bytes:

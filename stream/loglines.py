@@ -21,11 +21,11 @@ from model.event import Event
 from model.fields import Fields, not_utf8, shown
 from model.foreign import NoBehaviour, Source
 from model.formats import CONTRACT, NAMES, adapter, columns, separator
-from model.reading import cells, parts, row
+from model.reading import TAB, cells, parts, row
 from model.rejection import EventError
 from model.training.logs import common, firstclick, forms
 from model.training.logs.files import LINE_BYTES, File, Told
-from stream.joined import Numbered, joined
+from stream.joined import Numbered, joined, quoted
 
 Subject = Literal["events", "items"]
 OWNERS: dict[Subject, str] = {"events": "user_id", "items": "item_id"}
@@ -35,6 +35,9 @@ STDIN = Path("-")
 
 Row = bytes | Fields | EventError | Told
 """A line as it stands, by its columns or why it has none, or what a form of training makes of it."""
+
+MARKS = (",", ";", "\t")
+"""What parts the cells of CSV; spreadsheets of many countries write semicolons."""
 
 _PLACE = re.compile(r"\[\d+\]")
 
@@ -95,7 +98,10 @@ def lines(file: File, form: str, subject: Subject) -> Iterator[tuple[int, Row]]:
     """
     if form in NAMES:
         heads = columns(form)
-        return _table(joined(file.lines()), heads, separator(form)) if heads else joined(file.lines())
+        if not heads:
+            return joined(file.lines())
+        parted = separator(form)
+        return _table(joined(file.lines() if parted == TAB else quoted(file.lines())), heads, parted)
     shape = forms.form(form)
     return ((told.number, told) for told in (shape.events(file) if subject == "events" else shape.items(file)))
 
@@ -103,25 +109,28 @@ def lines(file: File, form: str, subject: Subject) -> Iterator[tuple[int, Row]]:
 def _table(numbered: Iterator[Numbered], heads: tuple[str, ...], parted: str) -> Iterator[tuple[int, Row]]:
     """Lines of CSV: by the names in the head above them if there is one, else in the format's own order; or JSON.
 
-    Files that were put together have a head in their midst.
+    Files that were put together have a head in their midst; a head tells what parts the cells, too.
     """
-    known = frozenset(heads)
-    first = heads[0].encode()
+    known, first = frozenset(heads), heads[0].encode()
     for number, line in numbered:
         if line[:1] in (b"{", b"["):
             yield number, line
             continue
         try:
-            if (number == 1 or first in line) and len(known.intersection(names := _names(line, parted))) > 1:
-                heads = names
-            else:
-                yield number, row(line, heads, parted)
+            if number == 1 or first in line:
+                named = next((told for told in _heads(line, parted) if len(known.intersection(told[0])) > 1), None)
+                if named is not None:
+                    heads, parted = named
+                    continue
+            yield number, row(line, heads, parted)
         except EventError as error:
             yield number, error
 
 
-def _names(line: bytes, parted: str) -> tuple[str, ...]:
-    return tuple(name.strip(' "') for name in cells(line, parted))
+def _heads(line: bytes, parted: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What a line names if it is a head, by each mark that may part its cells."""
+    for mark in (parted, *MARKS):
+        yield tuple(name.strip(' "') for name in cells(line, mark)), mark
 
 
 def records(line: Row, number: int, *, form: str, subject: Subject, name: str, now_ms: int = 0) -> Iterator[Found]:

@@ -69,7 +69,7 @@ def event(part: Source) -> Draft:
     exported = call.fields.get("event_name") is not None
     draft = Draft(KINDS[call.fields["event_name" if exported else "name"]], on_arrival=not exported)
     if exported:
-        params = _params(call)
+        params = _params(call, ("ga_session_id", "search_term") if part is call else ("ga_session_id",))
         draft.user(call, "user_id", "user_pseudo_id")
         draft.take("at", call, "event_timestamp", read=microseconds)
         draft.take("session_id", params, "ga_session_id", read=text)
@@ -92,7 +92,9 @@ def _searched(value: Any) -> object:
 
 
 def _item(draft: Draft, item: Source) -> None:
-    told = Source({name: value for name, value in item.fields.items() if value != UNTOLD}, item.path, item.parent)
+    told = item
+    if UNTOLD in item.fields.values():
+        told = Source({name: value for name, value in item.fields.items() if value != UNTOLD}, item.path, item.parent)
     draft.take("item_id", told, "item_id", read=text)
     draft.take("price", told, "price", read=number)
     draft.take("quantity", told, "quantity", read=number)
@@ -102,17 +104,21 @@ def _item(draft: Draft, item: Source) -> None:
         draft.fields["item"]["category"] = " > ".join(levels)
 
 
-def _params(row: Source) -> Source:
-    """The parameters by their keys: the export has a list of {key, value: {string_value, int_value …}}."""
+def _params(row: Source, wanted: tuple[str, ...]) -> Source:
+    """These parameters by their keys: the export has a list of {key, value: {string_value, int_value …}}."""
     found: dict[str, Any] = {}
     params = row.fields.get("event_params") or []
     if type(params) is not list:
         raise row.fault("event_params", f"is {shown(params)}; send a list")
-    for place, param in enumerate(params):  # Thirty in a row: without a source for each.
-        told = param.get("value") or {} if type(param) is dict else None
-        if type(told) is not dict:
+    for place, param in enumerate(params):  # Thirty in a row, for each of its items: no more than is wanted.
+        if type(param) is not dict:
             raise row.fault(f"event_params[{place}]", f"is {shown(param)}; send a key and a value, an object")
-        key = param.get("key")
-        if type(key) is str:
-            found[key] = next((value for value in told.values() if value is not None), None)
+        if param.get("key") not in wanted:
+            continue
+        told = param.get("value") or {}
+        if type(told) is not dict:
+            raise row.fault(f"event_params[{place}].value", f"is {shown(told)}; send an object")
+        found[param["key"]] = next((value for value in told.values() if value is not None), None)
+        if len(found) == len(wanted):
+            break
     return Source(found, "event_params", row)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from model.foreign import Draft, Source
-from model.values import number, text, utc
+from model.values import moment, number, text
 
 COLUMNS = (
     "event_time",
@@ -41,7 +41,7 @@ def event(part: Source) -> Draft:
     draft = Draft(_kind(part))
     draft.take("user_id", part, "user_id", read=text)
     draft.take("item_id", part, "product_id", read=text)
-    draft.take("at", part, "event_time", read=utc)
+    draft.take("at", part, "event_time", read=moment)
     price = draft.take("price", part, "price", read=number)
     if type(price) is float and price <= 0:
         del draft.fields["price"]

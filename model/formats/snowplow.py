@@ -43,9 +43,12 @@ event_format event_version event_fingerprint true_tstamp
 COLUMNS = tuple(_COLUMNS.split())
 VENDOR = "com.snowplowanalytics.snowplow"
 ACTION = f"{VENDOR}.ecommerce/snowplow_ecommerce_action"
+SEARCH, ADDED = f"{VENDOR}/site_search", f"{VENDOR}/add_to_cart"
 PRODUCT = f"{VENDOR}.ecommerce/product"
-SEARCH = f"{VENDOR}/site_search"
-ADDED = f"{VENDOR}/add_to_cart"
+EVENTS = {schema.rsplit("/", 1)[-1]: schema for schema in (ACTION, SEARCH, ADDED)}
+EVENT_COLUMNS = tuple(f"unstruct_event_{schema.replace('.', '_').replace('/', '_')}_1" for schema in EVENTS.values())
+PRODUCTS = f"contexts_{PRODUCT.replace('.', '_').replace('/', '_')}_1"
+"""Where the JSON has these events and this entity."""
 KINDS = {
     "list_view": "impression",
     "list_click": "click",
@@ -60,20 +63,19 @@ ITEMLESS = frozenset({"list_view", "refund"})
 
 def split(record: Source) -> Sequence[Source]:
     """The action's products; else the search, the added product, or the record itself."""
-    action = _told(record, ACTION)
-    if action is not None:
-        kind = action.named("type", KINDS)
-        found = _products(record)
-        if found:
-            return [Source(one.fields, one.path, action, one.place) for one in found]
-        if action.fields["type"] in ITEMLESS:
-            raise NoBehaviour(f"{action.fields['type']} without products")
-        column = "contexts" if record.fields.get("unstruct_event") else _column("contexts", PRODUCT)
-        raise record.fault(column, f"has no product, which a {kind} needs", Reason.FIELD_MISSING)
-    told = _told(record, SEARCH) or _told(record, ADDED)
-    if told is None and record.word("event") != "transaction_item":
-        raise NoBehaviour(record.word("event_name") or record.word("event") or "an event without a name")
-    return [told or record]
+    told = _told(record)
+    if told is None or "ecommerce_action" not in told.path:
+        if told is None and record.word("event") != "transaction_item":
+            raise NoBehaviour(record.word("event_name") or record.word("event") or "an event without a name")
+        return [told or record]
+    kind = told.named("type", KINDS)
+    found = _products(record)
+    if found:
+        return [Source(one.fields, one.path, told, one.place) for one in found]
+    if told.fields["type"] in ITEMLESS:
+        raise NoBehaviour(f"{told.fields['type']} without products")
+    column = "contexts" if record.fields.get("unstruct_event") else PRODUCTS
+    raise record.fault(column, f"has no product, which a {kind} needs", Reason.FIELD_MISSING)
 
 
 def event(part: Source) -> Draft:
@@ -99,11 +101,6 @@ def event(part: Source) -> Draft:
     return draft
 
 
-def _column(kind: str, schema: str) -> str:
-    """Where the JSON has an event or entity: `contexts_com_snowplowanalytics_snowplow_ecommerce_product_1`."""
-    return f"{kind}_{schema.replace('.', '_').replace('/', '_')}_1"
-
-
 def _key(record: Source, name: str) -> str:
     """The name under which a record has this event or entity, whatever its minor version; "" if it has none."""
     if record.fields.get(name) is not None:
@@ -111,21 +108,24 @@ def _key(record: Source, name: str) -> str:
     return next((key for key, value in record.fields.items() if key.startswith(f"{name}_") and value is not None), "")
 
 
-def _told(record: Source, schema: str) -> Source | None:
-    """The record's self-describing event, if it is of this schema."""
-    if key := _key(record, _column("unstruct_event", schema)):
-        return record.inner(key)
-    name, written = schema.rsplit("/", 1)[-1], record.fields.get("unstruct_event")
-    if type(written) is str and name not in written:  # Most are others: to parse them would cost the most.
+def _told(record: Source) -> Source | None:
+    """The record's self-describing event, if it is one of these."""
+    written = record.fields.get("unstruct_event")
+    if written:
+        if type(written) is str and not any(name in written for name in EVENTS):  # Most: to parse them would cost most.
+            return None
+        told = record.inner("unstruct_event").inner("data")
+        schema = told.word("schema")
+        for name, described in EVENTS.items():
+            if schema.startswith(f"iglu:{described}/"):
+                return Source(told.inner("data").fields, f"unstruct_event.{name}", record)
         return None
-    told = record.inner("unstruct_event").inner("data")
-    if not told.word("schema").startswith(f"iglu:{schema}/"):
-        return None
-    return Source(told.inner("data").fields, f"unstruct_event.{name}", record)
+    key = next((key for column in EVENT_COLUMNS if (key := _key(record, column))), "")
+    return record.inner(key) if key else None
 
 
 def _products(record: Source) -> list[Source]:
-    if key := _key(record, _column("contexts", PRODUCT)):
+    if key := _key(record, PRODUCTS):
         return record.each(key)
     entities = [one.checked() for one in record.inner("contexts").each("data")]
     found = [one.inner("data").fields for one in entities if one.word("schema").startswith(f"iglu:{PRODUCT}/")]

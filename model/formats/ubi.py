@@ -73,7 +73,9 @@ def event(part: Source) -> Draft:
     about = attributes.inner("object")
     detail = about.inner("object_detail") if type(about.fields.get("object_detail")) is dict else about
     draft.take("item_id", about, "object_id", read=text)
-    draft.take("price", detail, "price", read=number)
+    price = detail.fields.get("price")
+    if type(price) in (int, float) and price >= 0:  # The shop's own field: it may be anything, or in words.
+        draft.take("price", detail, "price")
     draft.take("quantity", attributes, "quantity", read=number)
     draft.item(about, title=("title", "name", "description"))
     return draft
