@@ -64,11 +64,12 @@ class Source:
             return value or ""
         raise self.fault(key, f"is {shown(value)}; send a string")
 
-    def named(self, key: str, known: Mapping[str, str]) -> str:
+    def named(self, key: str, known: Mapping[str, str], free: bool = False) -> str:
         """What a format's name of a behaviour, in `key`, is in the contract.
 
         Args:
-            known: names as the format writes them, or `folded` where producers write them as they like.
+            known: names as the format writes them.
+            free: producers write them as they like: `known` are `folded`.
 
         Raises:
             NoBehaviour: it is none of these.
@@ -76,7 +77,9 @@ class Source:
         name = self.word(key)
         if not name:
             raise self.fault(key, "is missing", Reason.FIELD_MISSING)
-        kind = known.get(name) or known.get(folded(name))
+        kind = known.get(name)
+        if kind is None and free:
+            kind = known.get(folded(name))
         if kind is None:
             raise NoBehaviour(name)
         return kind

@@ -134,7 +134,7 @@ def row(line: bytes, heads: Sequence[str], parted: str = ",") -> Fields:
 
 
 def cells(line: bytes, parted: str) -> list[str]:
-    """The cells of a line of CSV.
+    """The cells of a line of CSV, without the blanks that some write behind a comma.
 
     Raises:
         EventError: it is none.
@@ -142,7 +142,7 @@ def cells(line: bytes, parted: str) -> list[str]:
     try:
         written = line.decode()
         if '"' in written and parted != TAB:
-            return next(csv.reader([written], strict=True, delimiter=parted), [])
+            return next(csv.reader([written], strict=True, skipinitialspace=True, delimiter=parted), [])
     except UnicodeDecodeError:
         raise EventError(Reason.NOT_AN_OBJECT, f"the line is no CSV in UTF-8: {not_utf8(line)}") from None
     except csv.Error as error:
@@ -150,6 +150,8 @@ def cells(line: bytes, parted: str) -> list[str]:
         raise EventError(Reason.NOT_AN_OBJECT, f"the line is no CSV: {came}; close each quote") from None
     if "\0" in written:
         raise EventError(Reason.NOT_AN_OBJECT, f"the line is no CSV in UTF-8: {not_utf8(line)}")
+    if f"{parted} " in written:
+        return [cell.lstrip(" ") for cell in written.split(parted)]
     return written.split(parted)
 
 

@@ -78,8 +78,8 @@ def _is_row(call: Source) -> bool:
 
 def _kind(call: Source) -> str:
     if _is_row(call):
-        return call.named("EVENT_TYPE", ACTIONS) if "EVENT_TYPE" in call.fields else "click"
-    return call.named("eventType", ACTIONS)
+        return call.named("EVENT_TYPE", ACTIONS, free=True) if "EVENT_TYPE" in call.fields else "click"
+    return call.named("eventType", ACTIONS, free=True)
 
 
 def _sent(value: Any) -> object:

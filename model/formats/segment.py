@@ -57,7 +57,7 @@ def _split(call: Source) -> Sequence[Source]:
     of_type = call.word("type")
     if of_type and of_type not in ("track", "capture"):
         raise NoBehaviour(of_type)
-    kind = call.named("event", KINDS)
+    kind = call.named("event", KINDS, free=True)
     properties = call.inner("properties")
     if kind in MANY:
         return properties.some("products", optional=kind != "purchase")

@@ -85,4 +85,4 @@ def _kind(document: Source) -> str:
     document.either("action_name", "user_query")
     if document.fields.get("action_name") is None:
         return "search"
-    return document.named("action_name", ACTIONS)
+    return document.named("action_name", ACTIONS, free=True)

@@ -1,7 +1,7 @@
 """Laws of the formats: whatever the JSON, events or rejections; a spoiled example is rejected by its field, or good."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -17,7 +17,7 @@ from model.reading import parts, reader, reading
 from model.rejection import Reason
 from stream.loglines import LineError, Record, records
 from tests.contract.test_schemas import EVENT
-from tests.formats import EXAMPLES, RECORD_ID, Example
+from tests.formats import EXAMPLE_NAMES, EXAMPLES, RECORD_ID, Example
 from tests.property.strategies import json_values, odd_values
 
 Path = tuple[str | int, ...]
@@ -117,6 +117,24 @@ def test_a_spoiled_example_is_rejected_by_the_fields_name_or_still_good(name: st
             except EventError:
                 continue
             EVENT.validate(part.fields)
+
+
+@pytest.mark.parametrize("case", [str.upper, str.title, str.swapcase])
+@pytest.mark.parametrize("example", EXAMPLES, ids=EXAMPLE_NAMES)
+def test_a_behaviour_in_another_case_is_the_same_or_none_of_the_formats(
+    example: Example, case: Callable[[str], str]
+) -> None:
+    fields = example.fields
+    for path in list(paths(fields)):
+        holder: Any = fields
+        for name in path[:-1]:
+            holder = holder[name]
+        if path[-1] in BEHAVIOURS and isinstance(holder[path[-1]], str):
+            holder[path[-1]] = case(holder[path[-1]])
+    found = reading(adapter(example.form), fields, RECORD_ID)
+    if example.form != "firstclick" and example.form != "common":
+        assert not found.faults
+    assert len(found.events) in (0, len(example.events)) or len(example.events) > 1
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -55,6 +55,7 @@ def test_a_log_without_a_head_has_the_formats_own_order_and_one_with_another_ord
 QUIRKS = {
     "months that were put together": f"{HEAD}\n{VIEW}\n{HEAD}\n{CART}",
     "a head of another order in the midst": f"{HEAD}\n{VIEW}\n{TURNED_HEAD}\n{TURNED_CART}",
+    "blanks behind commas": f"{HEAD}\n{VIEW}\n{CART}".replace(",", ", "),
     "semicolons": f"{HEAD}\n{VIEW}\n{CART}".replace(",", ";"),
     "tabs": f"{HEAD}\n{VIEW}\n{CART}".replace(",", "\t"),
     "a column more and one without a name": f",{HEAD},page\n0,{VIEW},x\n1,{CART},",
