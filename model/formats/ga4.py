@@ -17,7 +17,7 @@ from typing import Any
 
 from model.fields import shown
 from model.foreign import Draft, NoBehaviour, Source, each_call
-from model.rejection import EventError
+from model.rejection import EventError, Reason
 from model.values import microseconds, number, text
 
 KINDS = {
@@ -94,6 +94,8 @@ def _searched(value: Any) -> object:
 def _item(draft: Draft, item: Source) -> None:
     told = item
     if UNTOLD in item.fields.values():
+        if item.fields.get("item_id") == UNTOLD:
+            raise item.fault("item_id", f"is {UNTOLD!r}; send the item's id", Reason.FIELD_MISSING)
         told = Source({name: value for name, value in item.fields.items() if value != UNTOLD}, item.path, item.parent)
     draft.take("item_id", told, "item_id", read=text)
     draft.take("price", told, "price", read=number)

@@ -73,7 +73,7 @@ def event(part: Source) -> Draft:
 
 
 def _is_row(call: Source) -> bool:
-    return not call.fields.keys().isdisjoint(COLUMNS)
+    return "eventType" not in call.fields and not call.fields.keys().isdisjoint(COLUMNS)
 
 
 def _kind(call: Source) -> str:
