@@ -92,10 +92,12 @@ class Source:
         return Source({} if value is None else value, self.name(key), self).checked()
 
     def each(self, key: str) -> list["Source"]:
-        """The elements of a list, each to be checked; none where it is absent."""
+        """The elements of a list, each to be checked; one where an object stands for it, none where it is absent."""
         value = self.fields.get(key)
         if value is None:
             return []
+        if type(value) is dict:  # As Google's own samples of Retail have it.
+            value = [value]
         if type(value) is not list:
             raise self.fault(key, f"is {shown(value)}; send a list")
         path = self.name(key)

@@ -9,7 +9,7 @@ event of a line; what is wrong with one is told here, by the format's own names 
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from io import BufferedReader
 from pathlib import Path
@@ -111,26 +111,36 @@ def _table(numbered: Iterator[Numbered], heads: tuple[str, ...], parted: str) ->
 
     Files that were put together have a head in their midst; a head tells what parts the cells, too.
     """
-    known, first = frozenset(heads), heads[0].encode()
+    own = {name.lower(): name for name in heads}
+    first = heads[0].encode()
     for number, line in numbered:
         if line[:1] in (b"{", b"["):
             yield number, line
             continue
         try:
-            if number == 1 or first in line:
-                named = next((told for told in _heads(line, parted) if len(known.intersection(told[0])) > 1), None)
-                if named is not None:
-                    heads, parted = named
-                    continue
-            yield number, row(line, heads, parted)
+            named = _head(line, own, parted) if number == 1 or first in line else None
+            if named is None:
+                yield number, row(line, heads, parted)
+            else:
+                heads, parted = named
         except EventError as error:
             yield number, error
 
 
-def _heads(line: bytes, parted: str) -> Iterator[tuple[tuple[str, ...], str]]:
-    """What a line names if it is a head, by each mark that may part its cells."""
-    for mark in (parted, *MARKS):
-        yield tuple(name.strip(' "') for name in cells(line, mark)), mark
+def _head(line: bytes, own: Mapping[str, str], parted: str) -> tuple[tuple[str, ...], str] | None:
+    """What a line names if it is a head, and what parts its cells; None where it is none.
+
+    Args:
+        own: the format's columns, which may be written in any case.
+    """
+    for mark in (parted, *(mark for mark in MARKS if parted != TAB)):
+        try:
+            names = [name.strip(' "') for name in cells(line, mark)]
+        except EventError:  # Of other marks' quotes; `row` will tell it of its own.
+            continue
+        if sum(name.lower() in own for name in names) > 1:
+            return tuple(own.get(name.lower(), name) for name in names), mark
+    return None
 
 
 def records(line: Row, number: int, *, form: str, subject: Subject, name: str, now_ms: int = 0) -> Iterator[Found]:

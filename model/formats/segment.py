@@ -62,7 +62,7 @@ def _split(call: Source) -> Sequence[Source]:
     if kind in MANY:
         return properties.some("products", optional=kind != "purchase")
     # Some shops list the one product, too, as the destinations of these systems want it.
-    listed = properties.each("products") if type(properties.fields.get("products")) is list else ()
+    listed = properties.each("products") if type(properties.fields.get("products")) in (list, dict) else ()
     return listed or [properties]
 
 

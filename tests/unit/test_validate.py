@@ -14,6 +14,7 @@ from stream.cli import invoke
 from stream.errors import Exit
 from stream.loglines import STDIN, log_file
 from stream.validate import OFFENDERS, judge
+from tests.formats import EXAMPLES
 
 HEAD = "event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session"
 VIEW = "2019-10-01 00:00:00 UTC,view,44600062,2103807459595387724,,shiseido,35.79,541312140,72d76fde"
@@ -56,6 +57,7 @@ QUIRKS = {
     "months that were put together": f"{HEAD}\n{VIEW}\n{HEAD}\n{CART}",
     "a head of another order in the midst": f"{HEAD}\n{VIEW}\n{TURNED_HEAD}\n{TURNED_CART}",
     "blanks behind commas": f"{HEAD}\n{VIEW}\n{CART}".replace(",", ", "),
+    "names in capitals": f"{HEAD.upper()}\n{VIEW}\n{CART}",
     "semicolons": f"{HEAD}\n{VIEW}\n{CART}".replace(",", ";"),
     "tabs": f"{HEAD}\n{VIEW}\n{CART}".replace(",", "\t"),
     "a column more and one without a name": f",{HEAD},page\n0,{VIEW},x\n1,{CART},",
@@ -70,6 +72,12 @@ QUIRKS = {
 def test_a_log_of_csv_may_be_written_in_many_ways(quirk: str, tmp_path: Path) -> None:
     verdict = judge(log_file(written(tmp_path, QUIRKS[quirk].encode())), "rees46", "events")
     assert (verdict.kinds, verdict.rejected) == ({"browse": 1, "cart": 1}, 0)
+
+
+def test_a_log_of_tab_separated_values_has_no_head(tmp_path: Path) -> None:
+    (line,) = (example.record for example in EXAMPLES if example.name == "line-of-a-transaction")
+    verdict = judge(log_file(written(tmp_path, f"{line}\n{line}\n".encode())), "snowplow", "events")
+    assert (verdict.accepted, verdict.rejected) == (4, 0)
 
 
 @pytest.mark.parametrize(
