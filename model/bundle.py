@@ -66,7 +66,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    format: Literal[4] = 4
+    format: Literal[5] = 5
     """1 had no item tower, and a scorer of four features; 2 knew neither repeated lines nor prices; 3 no kin."""
     name: str
     """Chosen by whoever made it; the model's name is this and eight digits of the content."""
@@ -245,4 +245,4 @@ def _manifest(path: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise BundleError(f"{path} is not a manifest of format 4: {where}: {first['msg']}") from error
+        raise BundleError(f"{path} is not a manifest of format 5: {where}: {first['msg']}") from error

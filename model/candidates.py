@@ -15,6 +15,7 @@ import numpy.typing as npt
 from model.catalogue import Catalogue, Rows
 from model.cooccurrence import Cooccurrence
 from model.lending import Borrowers, lent_pairs
+from model.live_index import LiveIndex
 from model.session import Floats
 
 LEAST_WEIGHT = 0.01
@@ -45,6 +46,8 @@ class Pairs(NamedTuple):
     """(P,) the neighbour's row."""
     values: Floats
     """(3, P) VALUES of `model.cooccurrence`."""
+    ends: tuple[int, ...]
+    """Where each source of pairs ends: none has a line's item with the same row twice, two of them may."""
 
 
 class Candidates(NamedTuple):
@@ -57,15 +60,41 @@ class Candidates(NamedTuple):
     """(P,) slot of each pair's neighbour, -1 if it is no candidate."""
 
 
-def counted_pairs(numbers: Rows, counted: Cooccurrence, shelf_rows: Rows, to: Borrowers) -> Pairs:
-    """The pairs of (B, N) lines' items, those with a neighbour on the shelf, and what these lend to new items there."""
-    pairs = counted.pairs(numbers.reshape(-1))
+def counted_pairs(
+    numbers: Rows, counted: Cooccurrence, shelf_rows: Rows, to: Borrowers, live_numbers: Rows, live: LiveIndex
+) -> Pairs:
+    """The pairs of (B, N) lines' items with what is on the shelf: counted in training, lent to new items, and live.
+
+    With c(a, b) pairs and n(a) events of training and l(a, b) and m(a) of now, what share of a's events b came after is
+    (c + l) / (n + m + shrink): both kinds of pairs are told as parts of it, and add up.
+
+    Args:
+        numbers: (B, N) of the lines' items in `counted`, -1 for none.
+        counted: in training.
+        shelf_rows: (I,) of its items.
+        to: who borrows.
+        live_numbers: (B, N) of the lines' items in `live`, -1 for none.
+        live: the shelf's.
+    """
+    asked, asked_live = numbers.reshape(-1), live_numbers.reshape(-1)
+    events = np.full(len(asked), counted.shrink, np.float32)
+    events[asked >= 0] += counted.events[asked[asked >= 0]]
+    share = 1 / (events + live.steps(asked_live))
+    pairs = counted.pairs(asked)
+    pairs.values[:2] *= (events * share)[pairs.sources]
     rows = shelf_rows[pairs.neighbours]
     on_shelf = np.flatnonzero(rows >= 0)
-    lent = lent_pairs(numbers.reshape(-1), pairs, to)
-    users, lines = np.divmod(np.concatenate([pairs.sources[on_shelf], lent.sources]), numbers.shape[1])
-    values = np.concatenate([pairs.values[:, on_shelf], lent.values], axis=1)
-    return Pairs(users, lines, np.concatenate([rows[on_shelf], lent.neighbours]), values)
+    lent = lent_pairs(asked, pairs, to)
+    after, before = live.after(asked_live), live.before(asked_live)
+    told = np.zeros((3, len(after.rows) + len(before.rows)), np.float32)
+    told[0, : len(after.rows)] = after.weights * share[after.sources]
+    told[1] = np.concatenate([told[0, : len(after.rows)], before.weights * share[before.sources]])
+    sources = np.concatenate([pairs.sources[on_shelf], lent.sources, after.sources, before.sources])
+    users, lines = np.divmod(sources, numbers.shape[1])
+    values = np.concatenate([pairs.values[:, on_shelf], lent.values, told], axis=1)
+    ends = len(sources) - len(told[0]), len(sources) - len(before.rows), len(sources)
+    found = np.concatenate([rows[on_shelf], lent.neighbours, after.rows, before.rows])
+    return Pairs(users, lines, found, values, ends)
 
 
 def retrieve(
@@ -141,7 +170,10 @@ def co_features(candidates: Candidates, weights: Floats, chosen: Rows | None = N
     found = np.flatnonzero(places >= 0)
     where = (pairs.users[found], pairs.lines[found], places[found])
     told: Floats = np.zeros((len(pairs.values), users, weights.shape[2], t), np.float32)
-    told[:, *where] = pairs.values[:, found]
+    first = 0
+    for end in np.searchsorted(found, pairs.ends):  # Within each no place comes twice, so that += misses none.
+        told[:, *(each[first:end] for each in where)] += pairs.values[:, found[first:end]]
+        first = end
     return weights @ told
 
 

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from model.item_tower import LENDERS, ItemTower
+from model.live_index import LiveIndex
+from model.live_pairs import NOBODY, Before
 from model.popularity import HALF_LIFE_MS, level, popularity
 from model.prices import log_price
 from model.session import Floats
@@ -47,6 +49,8 @@ class Shelved(NamedTuple):
     """Kind -> (decayed count, at_ms of that value)."""
     since_ms: int = 0
     """Of the first event that was counted; 0: none was."""
+    before: Before = NOBODY
+    """What its shoppers had touched before it."""
 
 
 class Catalogue:
@@ -85,6 +89,8 @@ class Catalogue:
         self._free: list[int] = []
         self._newest_ms = np.zeros(capacity, np.int64)
         self._since_ms = np.zeros(capacity, np.int64)
+        self.live = LiveIndex(capacity)
+        """Which items follow which, of late."""
         self._watched: list[tuple[dict[str, int], Rows]] = []
         self._birth_ms: int | None = None  # These are of the shelf as it is; the next change forgets them.
         self._popularity: Floats | None = None
@@ -292,11 +298,12 @@ class Catalogue:
             self._rows[item_id] = row
             self._set_watched(item_id, row)
             self._tie_breaks[row] = zlib.crc32(item_id.encode())
-        self._shelved[row] = shelved._replace(vector=NO_VECTOR)
+        self._shelved[row] = shelved._replace(vector=NO_VECTOR, before=NOBODY)  # `live` has it.
         self._log_prices[row] = log_price(shelved.price)
         self._available[row] = shelved.available
         self._levels[row], self._newest_ms[row] = level(shelved.counts, self.half_life_ms)
         self._since_ms[row] = shelved.since_ms
+        self.live.put(row, item_id, shelved.before)
 
     def _remove(self, item_id: str) -> None:
         row = self._rows.pop(item_id, None)
@@ -310,6 +317,7 @@ class Catalogue:
         self._available[row] = False
         self._levels[row] = -np.inf
         self._newest_ms[row] = self._since_ms[row] = 0
+        self.live.remove(row, item_id)
         self._free.append(row)
 
     def _set_watched(self, item_id: str, row: int) -> None:
@@ -333,5 +341,6 @@ class Catalogue:
             self._newest_ms = np.concatenate([self._newest_ms, np.zeros_like(self._newest_ms)])
             self._since_ms = np.concatenate([self._since_ms, np.zeros_like(self._since_ms)])
             self._tie_breaks = np.concatenate([self._tie_breaks, np.zeros_like(self._tie_breaks)])
+            self.live.grow(len(self._vectors))
         self._shelved.append(None)
         return row

@@ -14,12 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from model.bundle import COOCCURRENCE, Bundle, BundleError
+from model.event import Kind
 from model.packed_ids import pack, unpack
 from model.session import Floats
 
 Ints = npt.NDArray[np.int64]
 VALUES = ("directed", "symmetric", "kin")
-ARRAYS = ("ids", "ends", "indptr", "indices", *VALUES)
+ARRAYS = ("ids", "ends", "events", "shrink", "indptr", "indices", *VALUES)
+SILENT = frozenset({Kind.IMPRESSION, Kind.SEARCH, Kind.SIGNUP, Kind.RETURN, Kind.DISLIKE})
+"""Kinds after which an item says nothing of what goes with it."""
+SHRINK = 30.0
+"""Events of an item that count as if they had nothing to do with any other: one coincidence is no rule."""
 
 
 class Pairs(NamedTuple):
@@ -45,6 +50,10 @@ class Cooccurrence(NamedTuple):
     """(P,) neighbours' numbers, ascending within an item."""
     values: Floats
     """(3, P) VALUES."""
+    events: Floats
+    """(I,) of each item, as they were counted."""
+    shrink: float
+    """Events that count as if they had nothing to do with any other item."""
 
     def pairs(self, numbers: Ints) -> Pairs:
         """All neighbours of these items, (X,); a negative number has none."""
@@ -66,13 +75,17 @@ def laid_end_to_end(indptr: Ints, rows: Ints) -> tuple[Ints, Ints]:
     return np.repeat(np.arange(len(rows)), lengths), np.arange(lengths.sum()) + np.repeat(starts - firsts, lengths)
 
 
-def cooccurrence(item_ids: Sequence[str], indptr: Ints, indices: Ints, values: Floats) -> Cooccurrence:
+def cooccurrence(
+    item_ids: Sequence[str], indptr: Ints, indices: Ints, values: Floats, events: Floats, shrink: float = SHRINK
+) -> Cooccurrence:
     """A Cooccurrence of these arrays."""
     numbers = {item_id: number for number, item_id in enumerate(item_ids)}
-    return Cooccurrence(tuple(item_ids), numbers, indptr, indices, values)
+    return Cooccurrence(tuple(item_ids), numbers, indptr, indices, values, events, shrink)
 
 
-NONE = cooccurrence((), np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros((3, 0), np.float32))
+NONE = cooccurrence(
+    (), np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros((3, 0), np.float32), np.zeros(0, np.float32)
+)
 """What a bundle without counts has."""
 
 
@@ -83,6 +96,8 @@ def save(path: Path, counted: Cooccurrence) -> None:
         path,
         ids=ids,
         ends=ends,
+        events=counted.events.astype(np.float32),
+        shrink=np.float32(counted.shrink),
         indptr=counted.indptr,
         indices=counted.indices.astype(np.int32),
         **dict(zip(VALUES, counted.values, strict=True)),
@@ -100,11 +115,12 @@ def load(bundle: Bundle) -> Cooccurrence:
         return NONE
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            ids, ends, indptr, indices, *values = (arrays[name] for name in ARRAYS)
+            ids, ends, events, shrink, indptr, indices, *values = (arrays[name] for name in ARRAYS)
         item_ids = unpack(ids, ends)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
     same_length = {len(each) for each in (indices, *values)} == {indptr[-1] if len(indptr) else -1}
-    if len(indptr) != len(item_ids) + 1 or not same_length or (len(indices) and indices.max() >= len(item_ids)):
+    fit = len(indptr) == len(item_ids) + 1 == len(events) + 1
+    if not fit or not same_length or (len(indices) and indices.max() >= len(item_ids)):
         raise BundleError(f"{path} contradicts itself: its arrays do not fit each other")
-    return cooccurrence(item_ids, indptr, indices.astype(np.int64), np.stack(values))
+    return cooccurrence(item_ids, indptr, indices.astype(np.int64), np.stack(values), events, float(shrink))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from model.bundle import Manifest
 from model.catalogue import Catalogue, Rows
+from model.event import TYPED
 from model.interest import Features, features, variants
 from model.sentiment import Stars, unrated
 from model.session import Floats
@@ -28,6 +29,8 @@ class Gathered(NamedTuple):
     """(B, 1 + N, N)"""
     numbers: Rows
     """(B, N) the lines' items in the co-occurrence counts, -1 for none."""
+    live_numbers: Rows
+    """(B, N) the same in the catalogue's live pairs."""
     log_prices: Floats
     """(B, N) of the lines' items, NaN for none."""
 
@@ -37,7 +40,9 @@ def texts_of(
 ) -> list[str]:
     """The texts that the windows' vectors and stars need: of the newest lines, each once.
 
-    A text beside a known item is left out where the bundle gives texts no share, but for a review whose stars it tells.
+    A text beside a known item is left out where the bundle gives texts no share, but for a review whose stars it tells;
+    and where it only describes the item, as an inline one does: the catalogue knows that already. Shops send a title
+    with each click, and to encode them all took 20 times as long as the rest of a list.
 
     Args:
         windows: B windows' lines.
@@ -50,7 +55,7 @@ def texts_of(
         line.text: None
         for lines in windows
         for line in lines[_first_read(lines, manifest) :]
-        if line.text and (every or line.item_id not in catalogue or (rating and unrated(line)))
+        if line.text and (line.item_id not in catalogue or (every and line.kind in TYPED) or (rating and unrated(line)))
     }
     return list(found)
 
@@ -92,6 +97,8 @@ def gather(
 ) -> Gathered:
     """Windows as arrays. A line's vector is its item's, its text's, or a mean of both by the bundle's text share.
 
+    The mean is of what a user typed about a known item: an inline description says nothing new of it.
+
     Args:
         windows: B windows' lines, at most N each.
         catalogue: its lock is held by the caller.
@@ -100,23 +107,26 @@ def gather(
         manifest: N, D and the text share.
     """
     rows = np.full((len(windows), manifest.lines), -1, np.int64)
-    counted = np.full_like(rows, -1)
+    counted, live = np.full_like(rows, -1), np.full_like(rows, -1)
     for user, lines in enumerate(windows):
         ids = [line.item_id for line in lines]
         rows[user, : len(ids)] = [-1 if (row := catalogue.row(item_id)) is None else row for item_id in ids]
         counted[user, : len(ids)] = [numbers.get(item_id, -1) for item_id in ids]
+        live[user, : len(ids)] = [catalogue.live.number(item_id) for item_id in ids]
     present = rows >= 0
     vectors: Floats = np.zeros((*rows.shape, manifest.dim), np.float32)
     vectors[present] = catalogue.contexts[rows[present]]
     for user, lines in enumerate(windows):
         for place in range(_first_read(lines, manifest), len(lines)):
             text = texts.get(lines[place].text)
-            share = manifest.text_share if present[user, place] else 1.0
-            if text is not None and share > 0:  # At 0 the text was read for its stars alone.
+            share = 1.0
+            if present[user, place]:
+                share = manifest.text_share if lines[place].kind in TYPED else 0.0
+            if text is not None and share > 0:  # At 0 it was read for its stars, or for another line.
                 vectors[user, place] = mixed(vectors[user, place], text, share)
                 present[user, place] = True
     log_prices = np.where(rows >= 0, catalogue.log_prices[rows], np.float32(np.nan))
-    return Gathered(vectors, features(windows, rows), variants(present), counted, log_prices)
+    return Gathered(vectors, features(windows, rows), variants(present), counted, live, log_prices)
 
 
 def mixed(item: Floats, text: Floats, share: float) -> Floats:

@@ -26,7 +26,29 @@ class Window(NamedTuple):
     owned: tuple[tuple[int, str], ...]
     """(at_ms, item_id) of the newest OWNED items bought, reviewed, returned or disliked, each at its latest time."""
     n_events: int
-    """Lines ever taken in. A line too old to stay is not counted: the window could not tell it from its replay."""
+    """Lines ever taken in; impressions are one together, until there is anything else. A line too old to stay is not
+    counted: the window could not tell it from its replay."""
+
+    def remember(self, line: Line, lines: int, age_ms: int) -> "Window":
+        """The window with `line`, by the same laws as `push`; an impression only where there is nothing else.
+
+        Impressions say nothing, and one page view has forty of them: pushed, they leave no line of what a user did, and
+        make a regular of a newcomer. So the newest of them is held while it is all that is known, and any other line
+        takes its place. Beside `push`, because no bundle reads its lines otherwise for this: fingerprints stay.
+
+        Raises:
+            EventError: as `push` does.
+        """
+        held = self.lines
+        if line[2] is not Kind.IMPRESSION:
+            if not held or held[-1][2] is not Kind.IMPRESSION:
+                return self.push(line, lines, age_ms)
+            done = tuple(each for each in held if each[2] is not Kind.IMPRESSION)
+            return Window(done, self.owned, self.n_events - (not done)).push(line, lines, age_ms)
+        if any(each[2] is not Kind.IMPRESSION for each in held):
+            return self
+        pushed = self.push(line, 1, age_ms)
+        return pushed if pushed is self else Window(pushed.lines, self.owned, max(self.n_events, 1))
 
     def push(self, line: Line, lines: int, age_ms: int) -> "Window":
         """The newest `lines` lines with `line` among them, none older than `age_ms` before the newest.

@@ -195,7 +195,7 @@ class Behaviour(Turns):
                 lists = self._recommend(self._recommender, windows, [user_id for _, user_id in taken.changed])
             with timed("behaviour", "write"):  # 9 write
                 published = self._write(taken, lists, records)
-                records += count_records(taken.accepted, self._partition_of_item)
+                records += count_records(taken.accepted, taken.seen_in, self._partition_of_item)
         return Work(done, records, lambda: self._tell(taken, published))
 
     def _take_in(self, batches: Sequence[Batch], now_ms: int, taken: Taken) -> list[Batch]:
@@ -277,8 +277,8 @@ class Behaviour(Turns):
         step = len(taken.changed) // TIMED_USERS + 1
         for held, _ in islice(taken.changed.values(), 0, None, step):
             metrics.end_to_end.observe(max(now_ms - held.touched_ms, 0.0) / 1000)
-        for (partition, user_id), (held, _) in taken.changed.items():
-            if held.window.n_events == 1 and partition_of(user_id.encode(), self._partitions) != partition:
+        for partition, user_id in taken.newcomers:
+            if partition_of(user_id.encode(), self._partitions) != partition:
                 metrics.foreign.inc()
 
 

@@ -25,6 +25,7 @@ from stream.cli_train import train, tune
 from stream.errors import Exit, Unreachable, WrongUsage, exit_code, one_line
 from stream.options import (
     LOG_FILE,
+    EventTopic,
     SettingsCommand,
     any_format_option,
     between,
@@ -161,7 +162,9 @@ def _speed(speed: str) -> float | None:
 
 @firstclick.command(short_help="Write a topic, between two times, as a log to stdout.")
 @kafka_options
-@click.option("--topic", required=True, help="events, items, or any topic.")
+@click.option(
+    "--topic", required=True, type=EventTopic(), help="events, items, or any topic; of another format: clicks:ga4."
+)
 @time_options
 @click.option(
     "--subject",
@@ -176,16 +179,23 @@ def dump(
     to_ms: int | None,
     subject: Literal["events", "items"] | None,
 ) -> int:
-    """Write a topic's committed records between two times to stdout, a line each: a log of the format `firstclick`."""
-    from stream.dump import records
+    """Write a topic's committed records between two times to stdout, a line each: a log of the format `firstclick`.
 
-    owner = "item_id" if (subject or topic) == "items" else "user_id"
-    lines = 0
-    for line in records({"bootstrap.servers": bootstrap, **kafka}, topic, *between(from_ms, to_ms), owner):
+    Records of another format become a line for each of their events; what is no event is told on stderr.
+    """
+    from stream.dump import LeftOut, records
+
+    items = (subject or topic) == "items"
+    if items and ":" in topic:
+        raise WrongUsage(f"--topic {topic} with --subject items", "products are of the contract: name the topic alone")
+    lines, left_out = 0, LeftOut()
+    times = between(from_ms, to_ms)
+    owner = "item_id" if items else "user_id"
+    for line in records({"bootstrap.servers": bootstrap, **kafka}, topic, *times, owner, left_out):
         sys.stdout.buffer.write(line + b"\n")
         lines += 1
     sys.stdout.flush()
-    click.echo(f"{lines} records of {topic}", err=True)
+    click.echo("; ".join(filter(None, [f"{lines} lines of {topic}", str(left_out)])), err=True)
     return Exit.DONE
 
 

@@ -195,6 +195,7 @@ def read_told(given: dict[str, Any], files: str = "--log") -> "Log":
 
 def _read_topics(given: dict[str, Any], files: str, own_items: bool) -> "Log":
     from model.training.logs.bar import bar
+    from stream.settings import split_format
     from stream.topic_log import Topics
 
     if given["logs"]:
@@ -202,9 +203,12 @@ def _read_topics(given: dict[str, Any], files: str, own_items: bool) -> "Log":
     if given["items"] and own_items:
         raise WrongUsage("both --items and --items-topic", "give one of them")
     if given["log_format"] != "firstclick" and not given["items"]:
-        raise WrongUsage(f"--format {given['log_format']} with --topic", "it is of files; records are of the contract")
+        raise WrongUsage(f"--format {given['log_format']} with --topic", "it is of files; name a topic as clicks:ga4")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # Numbers of users and items would differ, and nobody would see it.
         raise WrongUsage("--topic in several processes", "all must read the same: give the file of a `firstclick dump`")
+    names = [split_format(name)[0] for name in given["topics"]]
+    if len(set(names)) < len(names):
+        raise WrongUsage(f"--topic {max(names, key=names.count)} twice", "name each topic once")
     client = {"bootstrap.servers": given["bootstrap"], **given["kafka"]}
     times = between(given["from_ms"], given["to_ms"])
     with bar("reading", "records") as progress:

@@ -13,14 +13,15 @@ from model.bundle import Bundle
 from model.catalogue import Catalogue, Shelved
 from model.encoder import Encoder, offline_device
 from model.event import Kind
-from model.freshness import earliest
 from model.item_tower import item_tower
-from model.popularity import add_counts
+from model.live_pairs import step
 from model.session import Floats
-from model.text import refuses
+from model.text import Line, refuses
 from model.training.logs.columns import Log
-from model.window import Window
+from model.window import EMPTY, Window
+from stream.messages import Touched
 from stream.recommender import Recommender
+from stream.shelf import touched
 
 PLACES = 24
 """Of a list: twenty are judged, and the rest shows who shares a score with the twentieth."""
@@ -43,9 +44,11 @@ class Counted:
             vectors: (I, E) of the items' texts.
             rows: of the log, ascending: the events to count, in time order.
             threads: cores of a search.
-            dated: whether it tells when an item was touched first, which only those may know who have a clock.
+            dated: whether it tells what only those may know who have a clock: when an item was touched first, and
+                which items followed which until now.
         """
-        self._dated = dated
+        self._dated, self._lines, self._age_ms = dated, bundle.manifest.lines, bundle.manifest.age_ms
+        self._windows: dict[int, Window] = {}
         self.catalogue = Catalogue(item_tower(bundle, threads), bundle.half_life_ms, len(log.items.ids) + 1, threads)
         self._log, self._rows, self._next = log, rows, 0
         told = [log.items.item(number) for number in range(len(log.items.ids))]
@@ -69,13 +72,20 @@ class Counted:
                 continue
             line, item = self._log.line(row), changed.get(number, self._items[number])
             kind = Kind.DISLIKE if refuses(line) else line.kind
-            counts = add_counts(item.counts, {kind.value: (1.0, line.at_ms)}, self.catalogue.half_life_ms)
-            since_ms = earliest(item.since_ms, [line.at_ms]) if self._dated else 0
-            changed[number] = item._replace(counts=counts, since_ms=since_ms)
+            near = self._step(row, line) if self._dated else None
+            told = Touched({kind.value: (1.0, line.at_ms)}, near or {}, near is not None)
+            item = touched(item, told, self.catalogue.half_life_ms)
+            changed[number] = item if self._dated else item._replace(since_ms=0)
         self._next = end
         for number, item in changed.items():
             self._items[number] = item
         self.catalogue.apply([(item.item_id, item) for item in changed.values()])
+
+    def _step(self, row: int, line: Line) -> dict[str, float] | None:
+        """What came before the line in its user's window, which takes it in."""
+        user = int(self._log.user[row])
+        self._windows[user] = window = self._windows.get(user, EMPTY).remember(line, self._lines, self._age_ms)
+        return step(window.lines, line)
 
 
 class Serving:

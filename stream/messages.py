@@ -14,6 +14,7 @@ import orjson
 
 from model.catalogue import Shelved
 from model.event import Kind
+from model.live_pairs import NOBODY, Before
 from model.rejection import EventError
 from model.text import Line
 from model.window import Window
@@ -162,6 +163,7 @@ def catalogue_record(shelf: Shelf) -> bytes:
             "text_hash": shelf.text_hash,
             "offsets": shelf.offsets,
             **({"since_ms": item.since_ms} if item.since_ms else {}),
+            **({"before": tuple(item.before)} if item.before.steps else {}),
         }
     )
 
@@ -183,19 +185,35 @@ def read_catalogue_record(value: bytes) -> Shelf:
         record["available"],
         vector,
         {kind: (count, at_ms) for kind, (count, at_ms) in record["counts"].items()},
-        record.get("since_ms", 0),  # A record of before 0.2 has none.
+        record.get("since_ms", 0),  # A record of before 0.2 has none,
+        Before(*record.get("before", NOBODY)),  # and one of before 0.3 no such thing.
     )
     return Shelf(item, record["text_hash"], record["offsets"])
 
 
-def counts_record(counts: Mapping[str, tuple[float, int]]) -> bytes:
-    """A `firstclick.counts` value: events of one item in one micro-batch, kind -> (count, newest at_ms)."""
-    return orjson.dumps({str(kind): count for kind, count in counts.items()})  # orjson takes no Kind for a key.
+class Touched(NamedTuple):
+    """What one micro-batch did to one item."""
+
+    counts: Mapping[str, tuple[float, int]]
+    """Kind -> (events, newest at_ms)."""
+    near: Mapping[str, float] = {}
+    """Earlier item -> sum of 1 / distance, of `model.live_pairs`."""
+    steps: float = 0
+    """How often anybody came to the item."""
 
 
-def read_counts_record(value: bytes) -> dict[str, tuple[float, int]]:
-    """Kind -> (count, newest at_ms)."""
-    return {kind: (float(count), int(at_ms)) for kind, (count, at_ms) in orjson.loads(value).items()}
+def counts_record(touched: Touched) -> bytes:
+    """A `firstclick.counts` value: the kinds, and `near` and `steps` where anybody came to the item."""
+    kinds = {str(kind): count for kind, count in touched.counts.items()}  # orjson takes no Kind for a key.
+    return orjson.dumps({**kinds, "near": touched.near, "steps": touched.steps} if touched.steps else kinds)
+
+
+def read_counts_record(value: bytes) -> Touched:
+    """What `counts_record` wrote; a record of before 0.3 has kinds alone."""
+    record = orjson.loads(value)
+    near, steps = record.pop("near", {}), record.pop("steps", 0)
+    counts = {kind: (float(count), int(at_ms)) for kind, (count, at_ms) in record.items()}
+    return Touched(counts, {item_id: float(weight) for item_id, weight in near.items()}, float(steps))
 
 
 # A header costs its name, its value and two lengths; a record of the batch some more. 512 bytes cover what librdkafka

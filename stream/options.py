@@ -227,10 +227,30 @@ def time_options(command: Any) -> Any:
     return first(last(command))
 
 
+class EventTopic(click.ParamType):
+    """A topic of events, perhaps with the format of its records: clicks:ga4, as the worker's `--events` takes it."""
+
+    name = "TOPIC[:FORMAT]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The same, once there is such a format."""
+        from model.formats import NAMES
+        from stream.settings import split_format
+
+        _, form = split_format(value)
+        if form not in NAMES:
+            self.fail(f"{value}: no format is called {form}; known are {', '.join(NAMES)}", param, ctx)
+        return str(value)
+
+
 def topic_options(command: Any) -> Any:
     """Decorates a command that reads a log with what it needs to read topics instead of files."""
     topic = click.option(
-        "--topic", "topics", multiple=True, help="Read this topic of events instead of files; may be repeated."
+        "--topic",
+        "topics",
+        multiple=True,
+        type=EventTopic(),
+        help="Read this topic of events instead of files; may be repeated. Of another format: clicks:ga4.",
     )
     items = click.option(
         "--items-topic",

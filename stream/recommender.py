@@ -145,7 +145,14 @@ class Recommender:
             candidates = retrieve(
                 whole.vectors[:, 0],
                 whole.weights[:, 0],
-                counted_pairs(gathered.numbers, self._counted, self._counted_rows, self._lent_to()),
+                counted_pairs(
+                    gathered.numbers,
+                    self._counted,
+                    self._counted_rows,
+                    self._lent_to(),
+                    gathered.live_numbers,
+                    self._catalogue.live,
+                ),
                 known,
                 pairs_of_ids([self._hidden(*user) for user in zip(windows, lines, strict=True)]),
                 self._catalogue,

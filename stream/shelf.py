@@ -5,6 +5,7 @@ catalogue record, from which every worker fills its shelf. The record's partitio
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -14,15 +15,18 @@ from model.catalogue import Shelved
 from model.encoder import Encoder
 from model.event import Item, Kind, parse_item
 from model.freshness import earliest
+from model.live_pairs import add, step
 from model.popularity import add_counts
 from model.rejection import EventError, Reason
 from model.text import Line, item_text, refuses
+from model.window import Window
 from stream.errors import CommandError
 from stream.follower import Pair
 from stream.lane import Batch, Fetched
 from stream.messages import (
     Record,
     Shelf,
+    Touched,
     catalogue_record,
     counts_record,
     read_catalogue_record,
@@ -36,13 +40,21 @@ from stream.topics import COUNTS
 log = logging.getLogger(__name__)
 
 
-def count_records(lines: Iterable[Line], partition_of: Mapping[str, int]) -> Iterator[Record]:
-    """One record per item that these lines touch: what its owner will add to the item's counts.
+def count_records(
+    lines: Iterable[Line], seen_in: Iterable[Window], partition_of: Mapping[str, int]
+) -> Iterator[Record]:
+    """One record per item that these lines touch: what its owner will add to the item's counts and pairs.
 
     Items that are not on the shelf are not counted: nobody owns them. A bad review counts as a dislike.
+
+    Args:
+        lines: newly taken in.
+        seen_in: of each the window that had just taken it in.
+        partition_of: item id -> partition of its catalogue record.
     """
     counted: dict[tuple[int, str], dict[str, tuple[float, int]]] = {}
-    for line in lines:
+    nears: dict[tuple[int, str], list[dict[str, float]]] = {}
+    for line, window in zip(lines, seen_in, strict=True):
         at_ms, item_id = line.at_ms, line.item_id
         kind = Kind.DISLIKE if refuses(line) else line.kind
         partition = partition_of.get(item_id)  # Asked once: another thread takes items off the shelf meanwhile.
@@ -50,8 +62,25 @@ def count_records(lines: Iterable[Line], partition_of: Mapping[str, int]) -> Ite
             counts = counted.setdefault((partition, item_id), {})
             count, newest_ms = counts.get(kind, (0.0, at_ms))
             counts[kind] = count + 1.0, max(newest_ms, at_ms)
+            near = step(window.lines, line)
+            if near is not None:
+                nears.setdefault((partition, item_id), []).append(near)
     for (partition, item_id), counts in counted.items():
-        yield Record(COUNTS, partition, item_id.encode(), counts_record(counts))
+        steps = nears.get((partition, item_id), [])
+        sums: Counter[str] = Counter()
+        for near in steps:
+            sums.update(near)
+        yield Record(COUNTS, partition, item_id.encode(), counts_record(Touched(counts, sums, len(steps))))
+
+
+def touched(item: Shelved, told: Touched, half_life_ms: int) -> Shelved:
+    """The item with these counts and pairs added to its own."""
+    times_ms = [at_ms for _, at_ms in told.counts.values()]
+    return item._replace(
+        counts=add_counts(item.counts, told.counts, half_life_ms),
+        since_ms=earliest(item.since_ms, times_ms),
+        before=add(item.before, told.near, told.steps, max(times_ms, default=0)),
+    )
 
 
 class Shelves:
@@ -155,9 +184,11 @@ class Shelves:
                     yield batch.partition, item_id
                 continue
             digest = text_hash(item_text(item))
-            counts, since_ms = (held.item.counts, held.item.since_ms) if held is not None else ({}, 0)
             told = item.title, item.category, item.brand, item.price, item.available
-            shelved = Shelved(item_id, *told, vectors[digest], counts, since_ms)
+            shelved = Shelved(item_id, *told, vectors[digest], {})
+            if held is not None:
+                known = held.item
+                shelved = shelved._replace(counts=known.counts, since_ms=known.since_ms, before=known.before)
             offsets = {**(held.offsets if held is not None else {}), batch.topic: offset}
             items[item_id] = Shelf(shelved, digest, offsets)
             yield batch.partition, item_id
@@ -192,13 +223,12 @@ class Shelves:
                 if held is None or offset <= held.offsets.get(batch.topic, -1):
                     continue
                 told = read_counts_record(message.value() or b"{}")
-                counts = add_counts(held.item.counts, told, self._half_life_ms)
-                since_ms = earliest(held.item.since_ms, (at_ms for _, at_ms in told.values()))
+                counted = touched(held.item, told, self._half_life_ms)
             except Exception as bug:
                 records.append(self._rejected(message, _bug(message, bug)))
                 continue
             offsets = {**held.offsets, batch.topic: offset}
-            items[item_id] = Shelf(held.item._replace(counts=counts, since_ms=since_ms), held.text_hash, offsets)
+            items[item_id] = Shelf(counted, held.text_hash, offsets)
             yield batch.partition, item_id
 
     def _rejected(self, message: Fetched, error: EventError) -> Record:

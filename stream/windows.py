@@ -68,7 +68,10 @@ class Taken:
         changed: (partition, user id) -> what is held, and the newest event that changed it, as a `Trigger` has it. By
             partition, because producers that hash differently give one user two windows.
         rejected: records for the rejected topic.
-        accepted: the new lines, with the kind, item and time that the counts need.
+        newcomers: those of them of whom nothing was held.
+        accepted: the new lines, with the kind, item and time that the counts need; impressions among them that are in
+            no window, because there is more to know of their user.
+        seen_in: of each of these their user's window just then.
         texts: how many of these have a text of their own to be encoded.
         refused: reason -> how many events, or parts of records that are none, are rejected: of a record's several parts
             only the first is told in `rejected`.
@@ -79,9 +82,11 @@ class Taken:
 
     def __init__(self) -> None:
         self.changed: dict[tuple[int, str], tuple[Held, tuple[str, str, int, int]]] = {}
+        self.newcomers: set[tuple[int, str]] = set()
         self.rejected: list[Record] = []
         self.refused: Counter[str] = Counter()
         self.accepted: list[Line] = []
+        self.seen_in: list[Window] = []
         self.texts = 0
         self.repeated: list[Kind] = []
         self.passed_over = 0
@@ -222,25 +227,35 @@ class Windows:
             return ()
         window = held.window
         news: list[Line] = []
+        shown: list[Line] = []
+        seen_in: list[Window] = []
         faults: list[EventError] = []
         texts = 0
         for event in events:
             line = render(event)
             try:
-                pushed = window.push(line, self._lines, self._age_ms)
+                pushed = window.remember(line, self._lines, self._age_ms)
             except EventError as error:
                 faults.append(error)
                 continue
             if pushed is window:
-                taken.repeated.append(event.kind)
+                if line.kind is Kind.IMPRESSION and line not in window.lines:
+                    shown.append(line)
+                else:
+                    taken.repeated.append(event.kind)
             else:
                 window = pushed
                 news.append(line)
-                if line.text:
+                seen_in.append(window)
+                if line.text and line.kind is not Kind.IMPRESSION:  # One of these stays at the most.
                     texts += 1
+        taken.accepted += shown
+        taken.seen_in += [window] * len(shown)
         if not news:
             return faults
-        partition.users[user_id] = held
+        if user_id not in partition.users:
+            taken.newcomers.add((number, user_id))
+            partition.users[user_id] = held
         held.window = window
         held.offsets[topic] = offset
         if arrived_ms > held.touched_ms:
@@ -249,6 +264,7 @@ class Windows:
             partition.now_ms = arrived_ms
         taken.changed[number, user_id] = held, trigger
         taken.accepted += news
+        taken.seen_in += seen_in
         taken.texts += texts
         return faults
 

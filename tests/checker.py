@@ -191,8 +191,12 @@ def _history(windows: Iterable[Record], verdict: Verdict, repeats: bool) -> dict
 def _compare(
     place: tuple[int, str], own: list[Record], last: Record, lines: int, age_ms: int, verdict: Verdict
 ) -> None:
-    """A user's last window against the one worked out from all of the user's accepted events."""
-    distinct = sorted({event["line"] for event in own}, key=lambda line: line[:2])
+    """A user's last window against the one worked out from all of the user's accepted events.
+
+    Impressions are in it only where there is nothing else: the newest, and all count as one.
+    """
+    everything = sorted({event["line"] for event in own}, key=lambda line: line[:2])
+    distinct = [line for line in everything if line[2] != "impression"] or everything[-1:]
     oldest_ms = distinct[-1][0] - age_ms if age_ms else 0
     expected = [line for line in distinct[-lines:] if line[0] >= oldest_ms]
     found = [tuple(line) for line in last["lines"]]
@@ -214,7 +218,8 @@ def _compare(
     if had != owned:
         kept = verdict.lost if set(owned) - set(had) else verdict.wrong
         kept.append(f"{place}: owned items differ: {set(owned) ^ set(had)}")
-    least, most = _counted(own, expected, distinct, lines, age_ms)
+    counted = [event for event in own if event["line"] in distinct]
+    least, most = _counted(counted, expected, distinct, lines, age_ms)
     if last["n"] < least:
         verdict.lost.append(f"{place}: n_events {last['n']}, should be {least} to {most}")
     if last["n"] > most:

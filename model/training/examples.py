@@ -105,7 +105,7 @@ def _replayed(log: Log, rows: Rows, asked: Mask, among: Mask, lines: int, age_ms
             n_events.append(window.n_events)
             newest_ms.append(window.lines[-1].at_ms if window.lines else -DAY_MS)
         if is_history:
-            window = window.push(log.line(row), lines, age_ms)
+            window = window.remember(log.line(row), lines, age_ms)
     target_rows = rows[asked[rows]]
     at_ms = log.at_ms[target_rows]
     grid = np.full((len(sizes), lines), -1, np.int32)

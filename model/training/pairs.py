@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from model.cooccurrence import VALUES, Cooccurrence, Ints, cooccurrence
-from model.event import Kind
+from model.cooccurrence import SHRINK, SILENT, VALUES, Cooccurrence, Ints, cooccurrence
 from model.interest import KINDS
 from model.session import Floats
 from model.training.logs.columns import Ints32, Log
@@ -22,9 +21,6 @@ if TYPE_CHECKING:  # Whoever only counts has no scipy: it comes with [train].
 Doubles = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-SILENT = frozenset({Kind.IMPRESSION, Kind.SEARCH, Kind.SIGNUP, Kind.RETURN, Kind.DISLIKE})
-"""Kinds after which an item says nothing of what goes with it."""
-
 
 @dataclass(frozen=True)
 class Counting:
@@ -34,8 +30,8 @@ class Counting:
     """How many of a user's earlier items an item is paired with. More: quadratic in the basket's size."""
     lag_power: float = 1.0
     """A pair at distance d counts 1 / d ** lag_power."""
-    shrink: float = 30.0
-    """Events of an item that count as if they had nothing to do with any other: one coincidence is no rule."""
+    shrink: float = SHRINK
+    """Events of an item that count as if they had nothing to do with any other."""
     neighbours: int = 100
     """Kept per item, of either direction. A popular item has thousands, and the rest are noise."""
 
@@ -101,7 +97,7 @@ def _shrunk(item_ids: list[str], events: Doubles, keys: Ints, values: Doubles, c
     kept = np.sort(order[np.arange(len(order)) - starts < counting.neighbours])  # Back to ascending (a, b).
     indptr = np.searchsorted(a[kept], np.arange(len(item_ids) + 1))
     told: Floats = np.array([directed[kept], symmetric[kept], np.zeros(len(kept))], np.float32)
-    return cooccurrence(item_ids, indptr, b[kept], told)
+    return cooccurrence(item_ids, indptr, b[kept], told, events.astype(np.float32), counting.shrink)
 
 
 def with_kin(counted: Cooccurrence, item_ids: Sequence[str], kin: "sparse.csr_array") -> Cooccurrence:
@@ -125,7 +121,7 @@ def with_kin(counted: Cooccurrence, item_ids: Sequence[str], kin: "sparse.csr_ar
     values = [np.bincount(places, each, len(distinct)) for each in np.concatenate([counted.values, added], axis=1)]
     indptr = np.searchsorted(distinct // size, np.arange(size + 1))
     merged: Floats = np.array(values, np.float32)
-    return cooccurrence(counted.item_ids, indptr, distinct % size, merged)
+    return counted._replace(indptr=indptr, indices=distinct % size, values=merged)
 
 
 def _looked_up(keys: Ints, values: Doubles, wanted: Ints) -> Doubles:

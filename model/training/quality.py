@@ -95,6 +95,7 @@ class Quality:
         with_text, with_rating, with_price: events that tell these.
         rejected: lines that were no event or item, by reason.
         faults: the first line of each reason.
+        passed_over: what a format calls its records that hold no behaviour -> how many.
         duplicates: events beyond the first of the same user, item, time and kind.
         users_by_events, items_by_events: by SIZES.
     """
@@ -110,6 +111,7 @@ class Quality:
     with_price: int
     rejected: dict[str, int]
     faults: dict[str, str]
+    passed_over: dict[str, int]
     duplicates: int
     users_by_events: dict[str, int]
     items_by_events: dict[str, int]
@@ -134,6 +136,7 @@ def quality(log: Log, split: Split | None = None) -> Quality:
         with_price=int((~np.isnan(log.price)).sum()),
         rejected=dict(log.rejected),
         faults=dict(log.faults),
+        passed_over=dict(log.passed_over),
         duplicates=_duplicates(log),
         users_by_events=_by_size(np.bincount(log.user, minlength=len(log.users))),
         items_by_events=_by_size(np.bincount(log.item[named], minlength=len(log.items))),

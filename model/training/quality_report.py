@@ -50,6 +50,8 @@ def _rows(told: Quality) -> Iterator[tuple[str, str]]:
     yield "users", f"{told.users:,}; by events: {_counts(told.users_by_events)}"
     yield "items", f"{told.items:,}; by events: {_counts(told.items_by_events)}"
     yield "rejected", _counts(told.rejected) or "nothing"
+    if told.passed_over:
+        yield "passed over", _counts(told.passed_over)
     yield "duplicates", f"{told.duplicates:,}"
     ties = told.ties
     for name, tied, up in (

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from model.cooccurrence import SILENT
 from model.interest import KINDS
 from model.training.logs.columns import Log, Rows
-from model.training.pairs import SILENT
 
 Mask = npt.NDArray[np.bool_]
 

@@ -117,11 +117,11 @@ def histories(path: Path, split: str, shuffle_ties: bool) -> dict[str, list[Touc
 
 
 def window(touches: list[Touch], bundle: Bundle) -> Window:
-    """The window of these events, pushed one by one as a worker does."""
+    """The window of these events, one by one as a worker takes them in."""
     made = EMPTY
     for number, touch in enumerate(touches):
         line = Line(touch.at_ms, f"{number:06d}", Kind.REVIEW, touch.item_id, "", None, None, None, None)
-        made = made.push(line, bundle.lines, bundle.age_ms)
+        made = made.remember(line, bundle.lines, bundle.age_ms)
     return made
 
 

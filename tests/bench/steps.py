@@ -32,7 +32,7 @@ def cpu_us(sent: Sequence[Sent], lines: int, age_ms: int) -> dict[str, float]:
     def remember() -> None:
         windows.clear()
         for user, line in rendered:
-            windows[user] = windows.get(user, EMPTY).push(line, lines, age_ms)
+            windows[user] = windows.get(user, EMPTY).remember(line, lines, age_ms)
 
     def keep() -> None:
         for user, window in windows.items():

@@ -13,6 +13,7 @@ from stream.errors import Exit
 from tests.brokers import Broker
 from tests.eventually import eventually
 from tests.fleet import Fleet, newest
+from tests.outputs import publish
 from tests.shop import make_bundle
 
 LIST_S = 60.0
@@ -58,3 +59,30 @@ def test_records_of_three_formats_end_in_one_window_and_a_bad_part_on_the_reject
         told = worker.page("metrics").decode()
         assert 'firstclick_events_total{fate="passed_over",kind="unknown"} 1.0' in told
         assert 'firstclick_rejections_total{lane="behaviour",reason="field_missing"} 1.0' in told
+
+
+def test_a_product_that_the_catalogue_does_not_know_speaks_by_the_title_that_came_with_its_event(
+    broker: Broker, tmp_path: Path
+) -> None:
+    shelf = ["red sandals", "blue jam", "black violin", "white spade"]
+    make_bundle(tmp_path)
+    with closing(Fleet(broker.bootstrap, tmp_path / "bundle", tmp_path, 1)) as fleet:
+        publish(fleet.bootstrap, *((topics.ITEMS, title, orjson.dumps({"title": title})) for title in shelf))
+        fleet.start("one", events="clicks:ga4,browses,reviews,events").await_ready(len(shelf))
+        now_ms = int(time.time() * 1000)
+        items = [{"item_id": "sku-1", "item_name": "green boots", "item_category": "shoes", "price": 79.5}]
+        request = {"client_id": "u", "timestamp_micros": now_ms * 1000}
+        request |= {"events": [{"name": "select_item", "params": {"items": items}}]}
+        click = {"event_id": "e", "user_id": "v", "kind": "click", "at": now_ms, "item_id": "sku-2"}
+        click |= {"item": {"title": "green honey", "category": "food", "price": 4}}
+        publish(fleet.bootstrap, ("clicks", "u", orjson.dumps(request)), ("events", "v", orjson.dumps(click)))
+        fleet.await_committed("clicks", "events")
+
+        windows, lists = newest(fleet.dump(topics.WINDOWS)), newest(fleet.dump(topics.RECOMMENDATIONS))
+        told = {user: [(line[3], line[4]) for line in windows[user]["lines"]] for user in "uv"}
+        assert told == {"u": [("sku-1", "green boots")], "v": [("sku-2", "green honey")]}
+        assert {user: lists[user]["stage"] for user in "uv"} == {"u": "cold", "v": "cold"}
+        assert {user: lists[user]["items"][0]["item_id"] for user in "uv"} == {"u": "red sandals", "v": "blue jam"}
+        assert lists["v"]["items"][0]["because"][0]["event_id"] == "e"
+        shelved = newest(fleet.dump(topics.catalogue_topic(fleet.bundle.space)))
+        assert sorted(shelved) == sorted(shelf)  # What rides along is not put on the shelf.

@@ -1,7 +1,7 @@
 """A log straight from topics, between two times: what their dumps give as files, and errors that say what to do."""
 
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +187,84 @@ def test_a_topic_that_is_not_there_is_named_with_its_option(
     assert "check its name; `firstclick topics --apply` creates firstclick's own" in said
     assert invoke([*asked, "--topic", "no-such-topic", "--items-topic", ""]) == Exit.UNREACHABLE
     assert "--topic no-such-topic" in capsys.readouterr().err
+
+
+class Ga4:
+    """A topic of GA4's requests and rows: a purchase of two, one without a time, a bad part, and a page view."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.client = {"bootstrap.servers": broker.bootstrap}
+        self.topic = old_topic(broker)
+        boots = {"item_id": "b", "item_name": "Boots", "item_category": "Shoes", "price": 20, "quantity": 2}
+        self.send("purchase", [boots, {"item_name": "no id"}, {"item_id": "s", "item_name": "Socks"}], T)
+        self.send("view_item", [{"item_id": "s"}], None, arrived_ms=T + MINUTE)
+        self.send("page_view", None, T)
+        row = {"event_name": "add_to_cart", "event_timestamp": (T + 1) * 1000, "items": [{"item_id": "b", "price": 20}]}
+        self.put({**row, "user_pseudo_id": "c", "user_id": "u-7"}, "u-7")
+
+    def send(self, name: str, items: Any, at_ms: int | None, arrived_ms: int = T) -> None:
+        """A request of the Measurement Protocol."""
+        request: dict[str, Any] = {"client_id": "c", "events": [{"name": name, "params": {"items": items}}]}
+        self.put(request if at_ms is None else request | {"timestamp_micros": at_ms * 1000}, "c", arrived_ms)
+
+    def put(self, record: dict[str, Any], key: str, arrived_ms: int = T + 1) -> None:
+        producer = Producer(self.client)
+        producer.produce(self.topic, orjson.dumps(record), key, timestamp=arrived_ms)
+        assert producer.flush(20) == 0
+
+
+def test_a_topic_of_another_format_is_read_as_a_worker_reads_it(broker: Broker) -> None:
+    shop = Ga4(broker)
+    log = Topics(shop.client, [f"{shop.topic}:ga4"], "", 0, None).log()
+    told = [(log.users[log.user[row]], log.line(row)) for row in range(len(log))]
+    assert [(user, line.kind, line.item_id, line.at_ms - T, line.text, line.quantity) for user, line in told] == [
+        ("c", "purchase", "b", 0, "Boots", 2),
+        ("c", "purchase", "s", 0, "Socks", None),
+        ("u-7", "cart", "b", 1, "", None),
+        ("c", "browse", "s", MINUTE, "", None),  # It told no time: it happened when it arrived.
+    ]
+    assert log.items.item(0)[1:5] == ("Boots", "Shoes", "", 20.0)
+    assert log.passed_over == {"page_view": 1}
+    assert log.faults == {"field_missing": f"{shop.topic}[0]:0: events[0].params.items[1].item_id is missing"}
+
+
+def test_its_dump_is_the_same_log_in_the_contracts_form(
+    broker: Broker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = Ga4(broker)
+    asked = ["--bootstrap", broker.bootstrap, "--topic", f"{shop.topic}:ga4"]
+    assert invoke(["dump", *asked]) == Exit.DONE
+    told = capsys.readouterr()
+    assert f"4 lines of {shop.topic}:ga4; rejected 1 field_missing; the first is {shop.topic}[0]:0: even" in told.err
+    assert told.err.endswith("item_id is missing; passed over 1\n")
+    path = tmp_path / "dumped.jsonl"
+    path.write_text(told.out)
+    live = Topics(shop.client, [f"{shop.topic}:ga4"], "", 0, None).log()
+    assert same(replace(live, rejected={}, passed_over={}), read_log([path]))
+
+
+def test_the_commands_read_topics_of_several_formats(
+    broker: Broker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours, theirs = Shop(broker), Ga4(broker)
+    for number in range(40):
+        user, view = f"c{number % 5}", {"name": "view_item", "params": {"items": [{"item_id": f"i{number % 9}"}]}}
+        theirs.put({"client_id": user, "events": [view]}, user)
+    asked = ["--bootstrap", broker.bootstrap, "--topic", ours.clicks, "--topic", f"{theirs.topic}:ga4"]
+    asked += ["--items-topic", ours.items]
+    assert invoke(["log", *asked, "--json"]) == Exit.DONE
+    found = orjson.loads(capsys.readouterr().out)
+    assert (found["kinds"]["browse"], found["kinds"]["cart"], found["passed_over"]) == (41, 1, {"page_view": 1})
+    out = tmp_path / "tables"
+    assert invoke(["evaluate", *asked, "--split", "time", "--baselines", "popularity", "--out", str(out)]) == Exit.DONE
+    assert orjson.loads((out / "evaluation.json").read_bytes())["about"]["log"] == [ours.clicks, f"{theirs.topic}:ga4"]
+
+
+def test_a_topic_without_any_behaviour_says_so(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
+    topic = old_topic(broker)
+    producer = Producer({"bootstrap.servers": broker.bootstrap})
+    producer.produce(topic, orjson.dumps({"client_id": "c", "events": [{"name": "page_view"}]}), "c", timestamp=T)
+    assert producer.flush(20) == 0
+    asked = ["--bootstrap", broker.bootstrap, "--topic", f"{topic}:ga4", "--items-topic", ""]
+    assert invoke(["log", *asked]) == Exit.BAD_INPUT
+    assert f"--topic {topic}: no event; none of its records holds a behaviour: page_view" in capsys.readouterr().err

@@ -12,10 +12,12 @@ import pytest
 
 from model.catalogue import Shelved
 from model.event import Kind
+from model.live_pairs import Before
 from model.text import Line
 from model.window import Window
 from stream.messages import (
     Shelf,
+    Touched,
     Trigger,
     catalogue_record,
     counts_record,
@@ -59,6 +61,10 @@ SHELF = Shelf(
 )  # fmt: skip
 DATED = SHELF._replace(item=SHELF.item._replace(since_ms=1_690_000_000_000))
 COUNTS: dict[str, tuple[float, int]] = {Kind.CLICK: (3.0, 1_700_000_060_000), Kind.PURCHASE: (1.0, 1_700_000_120_000)}
+NEAR = Touched(COUNTS, {"B00/2": 1.5, "B00/3": 0.3333}, 3)
+FOLLOWING = SHELF._replace(
+    item=SHELF.item._replace(before=Before({"B00/2": 1.5, "B00/3": 0.3333}, 3.0, 1_700_000_060_000))
+)
 
 WRITTEN = {
     "recommendation": recommendation("m-1", USER, WINDOW, version_of(OFFSETS), Trigger("e-4", "reviews", 3, 6), ADVICE),
@@ -66,7 +72,9 @@ WRITTEN = {
     "window-1": window_record(USER, WINDOW, OFFSETS, TOUCHED_MS),
     "catalogue-1": catalogue_record(SHELF),
     "catalogue-1-dated": catalogue_record(DATED),
-    "counts": counts_record(COUNTS),
+    "counts": counts_record(Touched(COUNTS)),
+    "counts-near": counts_record(NEAR),
+    "catalogue-1-before": catalogue_record(FOLLOWING),
 }
 
 
@@ -94,10 +102,12 @@ def test_a_catalogue_record_of_the_first_form_is_read() -> None:
     assert found.item._replace(vector=SHELF.item.vector) == SHELF.item
     assert (found.text_hash, found.offsets) == (SHELF.text_hash, SHELF.offsets)
     assert read_catalogue_record(golden("catalogue-1-dated")).item.since_ms == DATED.item.since_ms
+    assert read_catalogue_record(golden("catalogue-1-before")).item.before == FOLLOWING.item.before
 
 
 def test_counts_are_read() -> None:
-    assert read_counts_record(golden("counts")) == COUNTS
+    assert read_counts_record(golden("counts")) == Touched(COUNTS)
+    assert read_counts_record(golden("counts-near")) == NEAR
 
 
 @pytest.mark.parametrize(

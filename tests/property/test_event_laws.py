@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from model.event import Event, EventError, Kind, Reason, parse_event, parse_item
 from model.rejection import DETAIL_BYTES
+from stream.dump import contract
 from tests.property.strategies import AT_MS, events, items, json_values, mutated_events, mutated_items
 
 ARRIVED_MS = AT_MS + 1
@@ -76,6 +77,12 @@ def test_a_good_event_is_taken_as_it_was_sent(fields: dict[str, Any]) -> None:
     assert event.session_id == (fields.get("session_id") or "")
     assert event.text == (fields.get("query") or fields.get("text") or "")
     assert list(event.interests) == fields.get("interests", [])
+
+
+@given(events())
+def test_an_event_as_a_dump_tells_it_is_the_same_event(fields: dict[str, Any]) -> None:
+    event = parsed(fields, fields["user_id"])
+    assert parsed(contract(event), event.user_id) == event
 
 
 @given(items)

@@ -46,6 +46,52 @@ def test_a_window_is_the_newest_lines_and_what_was_had(all_lines: list[Line], bo
     assert len(window.lines) <= window.n_events <= len(all_lines)
 
 
+def remembered(all_lines: Sequence[Line], most: int, age_ms: int) -> Window:
+    window = EMPTY
+    for line in all_lines:
+        window = window.remember(line, most, age_ms)
+    return window
+
+
+def done(all_lines: Sequence[Line]) -> list[Line]:
+    return [line for line in all_lines if line.kind is not Kind.IMPRESSION]
+
+
+@given(lines(), bounds)
+def test_what_was_only_shown_is_remembered_by_its_newest_while_nothing_else_is(
+    all_lines: list[Line], bound: tuple[int, int]
+) -> None:
+    window = remembered(all_lines, *bound)
+    told = done(all_lines)
+    assert window.lines == (cut(told, *bound) if told else cut(all_lines, 1, 0))
+    assert window.owned == had(all_lines, OWNED)
+    assert window.n_events == (pushed(told, *bound).n_events if told else min(len(all_lines), 1))
+
+
+@given(lines(), bounds, st.randoms(use_true_random=False))
+def test_the_order_of_arrival_does_not_matter_with_impressions_among_them(
+    all_lines: list[Line], bound: tuple[int, int], random: Random
+) -> None:
+    other = list(all_lines)
+    random.shuffle(other)
+    assert remembered(other, *bound)[:2] == remembered(all_lines, *bound)[:2]
+
+
+@given(lines(), bounds, st.data())
+def test_a_repeated_line_changes_nothing_with_impressions_among_them(
+    all_lines: list[Line], bound: tuple[int, int], data: st.DataObject
+) -> None:
+    window = remembered(all_lines, *bound)
+    for line in data.draw(st.permutations(all_lines)):
+        assert window.remember(line, *bound) is window
+
+
+@given(lines(), bounds)
+def test_a_windows_count_never_goes_back(all_lines: list[Line], bound: tuple[int, int]) -> None:
+    counts = [remembered(all_lines[:count], *bound).n_events for count in range(len(all_lines) + 1)]
+    assert counts == sorted(counts)
+
+
 @given(lines(), bounds, st.randoms(use_true_random=False))
 def test_the_order_of_arrival_does_not_matter(all_lines: list[Line], bound: tuple[int, int], random: Random) -> None:
     other = list(all_lines)

@@ -8,6 +8,7 @@ from model.catalogue import Catalogue
 from model.cooccurrence import cooccurrence
 from model.item_tower import AsTheyAre
 from model.lending import borrowers, counted_as
+from model.live_pairs import Before
 from tests.shop import AT, shelved
 
 B, N, D, ITEMS = 12, 6, 8, 60
@@ -37,7 +38,7 @@ class World:
         directed = dense[a, b].astype(np.float32)
         indptr = np.searchsorted(a, np.arange(len(counted) + 1))
         values = np.stack([directed, directed * 2, directed * 3])
-        self.counted = cooccurrence(counted, indptr, b, values.astype(np.float32))
+        self.counted = cooccurrence(counted, indptr, b, values.astype(np.float32), np.zeros(len(counted)))
         self.dense = dense.astype(np.float32)
         self.numbers = dice.integers(-1, len(counted), (B, N))
         self.weights = dice.choice([1.0, 0.5, -0.5, 0.0, 0.001], (B, 3, N)).astype(np.float32)
@@ -46,7 +47,10 @@ class World:
         self.hidden = [set(dice.integers(1, ITEMS, 9).tolist()) for _ in range(B)]
         self.known = dice.uniform(size=B) < 0.7
         to = borrowers(self.catalogue.lent, counted_as((), self.counted), len(counted))
-        self.pairs: Pairs = counted_pairs(self.numbers, self.counted, self.catalogue.watch(counted), to)
+        nothing_live = np.full_like(self.numbers, -1)
+        self.pairs: Pairs = counted_pairs(
+            self.numbers, self.counted, self.catalogue.watch(counted), to, nothing_live, self.catalogue.live
+        )
 
     def candidates(self) -> Candidates:
         return retrieve(
@@ -139,7 +143,7 @@ def test_with_nothing_on_the_shelf_there_is_no_candidate() -> None:
     found = retrieve(
         np.zeros((2, D), np.float32),
         np.zeros((2, N), np.float32),
-        Pairs(none, none, none, np.zeros((3, 0), np.float32)),
+        Pairs(none, none, none, np.zeros((3, 0), np.float32), (0,)),
         np.array([True, False]),
         (none, none),
         Catalogue(AsTheyAre(D)),
@@ -147,3 +151,28 @@ def test_with_nothing_on_the_shelf_there_is_no_candidate() -> None:
     )
     assert (found.rows == -1).all()
     assert found.rows.shape == (2, LIMITS.k)
+
+
+def test_live_pairs_and_counted_ones_are_parts_of_one_share() -> None:
+    """(c + l) / (n + m + shrink): as if training had gone on."""
+    catalogue = Catalogue(AsTheyAre(2))
+    catalogue.apply(
+        [
+            ("a", shelved("a", [1, 0], before=Before({"b": 4.0}, 10.0, AT))),
+            ("b", shelved("b", [0, 1], before=Before({"a": 3.0}, 5.0, AT))),
+            ("new", shelved("new", [0, 1], before=Before({"a": 2.0}, 2.0, AT))),
+        ]
+    )
+    # Of 20 events of a 6 were followed by b, and 2 of b by a.
+    values = np.array([[6 / 50], [8 / 50], [0.7]], np.float32)
+    counted = cooccurrence(["a", "b"], np.array([0, 1, 1]), np.array([1]), values, np.array([20.0, 0.0]), 30.0)
+    to = borrowers(catalogue.lent, counted_as((), counted), 2)
+    live_numbers = np.array([[catalogue.live.number("a"), -1]])
+    pairs = counted_pairs(np.array([[0, -1]]), counted, catalogue.watch(["a", "b"]), to, live_numbers, catalogue.live)
+    candidates = Candidates(np.array([[catalogue.row("b"), catalogue.row("new")]]), pairs, pairs.rows * 0 - 1)
+    slots = np.array([0 if row == catalogue.row("b") else 1 for row in pairs.rows])
+    candidates = candidates._replace(slots=slots)
+    weights = np.ones((1, 1, 2), np.float32)
+    expected = np.array([[9 / 60, 2 / 60], [(8 + 3 + 4) / 60, 2 / 60], [0.7, 0]])
+    np.testing.assert_allclose(co_features(candidates, weights)[:, 0, 0], expected, rtol=1e-5)
+    np.testing.assert_allclose(co_features(candidates, weights, np.array([[0, 1]]))[:, 0, 0], expected, rtol=1e-5)

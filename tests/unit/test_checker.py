@@ -260,14 +260,14 @@ def test_it_agrees_with_the_windows_that_serve(seed: int) -> None:
     window, offsets = EMPTY, dict[str, int]()
     for _ in range(60):
         topic, at = chance.choice(topics), 10**12 + chance.randrange(60)
-        kind = chance.choice(["click", "purchase", "review", "search"])
+        kind = chance.choice(["click", "impression", "purchase", "review", "search"])
         body: dict[str, Any] = {"event_id": f"e{at}", "user_id": "u", "kind": kind, "at": at, "item_id": f"i{at % 7}"}
         body |= {"query": "tea \u202e pot", "text": f"fine \n {'x' * (at % 3 * 250)}", "rating": 4, "price": 1.5}
         value = json.dumps(body).encode()
         offset = sum(record["topic"] == topic for record in sent)
         sent.append({"topic": topic, "partition": 0, "offset": offset, "key": b"u", "value": value, "timestamp": at})
         try:
-            after = window.push(render(parse_event(value, b"u", [], at)), lines, age_ms)
+            after = window.remember(render(parse_event(value, b"u", [], at)), lines, age_ms)
         except EventError:
             origin = [("topic", topic.encode()), ("partition", b"0"), ("offset", str(offset).encode())]
             refused.append({"partition": 0, "offset": len(refused), "key": b"u", "value": value, "headers": origin})

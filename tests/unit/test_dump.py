@@ -6,9 +6,11 @@ import orjson
 import pytest
 
 from model.event import EventError, parse_event
+from model.reading import reader
 from model.training.logs.files import Told
 from model.training.logs.firstclick import read_line
-from stream.dump import line
+from stream.dump import contract, line
+from tests.formats import EXAMPLE_NAMES, EXAMPLES, Example
 from tests.shop import AT
 
 EVENT = {"event_id": "e", "user_id": "u", "kind": "click", "item_id": "i", "at": AT}
@@ -55,3 +57,10 @@ def test_a_value_without_its_user_gets_the_key() -> None:
 
 def test_an_item_that_was_taken_off_the_shelf_is_a_tombstone() -> None:
     assert orjson.loads(line(b"i", None, [], "item_id")) == {"key": "i", "value": None}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=EXAMPLE_NAMES)
+def test_an_event_of_any_format_is_the_same_in_the_contracts_names(example: Example) -> None:
+    key = example.events[0]["user_id"].encode() if example.events else b"u"
+    for event in reader(example.form)(example.value, key, None, 0).events:
+        assert parse_event(orjson.dumps(contract(event)), key, None, 0) == event

@@ -34,6 +34,8 @@ def random_log(seed: int, events: int = 400, users: int = 12, step_ms: int = DAY
 def by_hand(log: Log, target: int, among: np.ndarray[Any, Any]) -> tuple[list[int], set[int], int, bool]:
     """Rows in the window, items had, events, and whether tied: from the definition, over all of the user's past."""
     past = [row for row in range(target) if log.user[row] == log.user[target] and among[row]]
+    done = [row for row in past if KINDS[log.kind[row]] is not Kind.IMPRESSION]
+    past = done or past[-1:]  # Of what was only shown the newest, while there is nothing else.
     window: list[int] = []
     for row in past:  # Old lines leave as newer ones come, and do not come back.
         window = [each for each in [*window, row][-LINES:] if log.at_ms[each] >= log.at_ms[row] - AGE_MS]

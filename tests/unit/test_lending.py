@@ -40,13 +40,16 @@ def test_a_new_item_has_the_mean_of_its_lenders_pairs_and_is_their_kin(seed: int
     dense = np.where(dice.random((3, KNOWN, KNOWN)) < 0.3, dice.random((3, KNOWN, KNOWN)), 0)
     dense *= (dense[0] > 0) & ~np.eye(KNOWN, dtype=bool)
     a, b = np.nonzero(dense[0])
-    counted = cooccurrence(IDS, np.searchsorted(a, np.arange(KNOWN + 1)), b, dense[:, a, b].astype(np.float32))
+    counted = cooccurrence(
+        IDS, np.searchsorted(a, np.arange(KNOWN + 1)), b, dense[:, a, b].astype(np.float32), np.zeros(KNOWN)
+    )
     catalogue = Catalogue(tower)
     names = [*IDS[2:], *tower.of]  # Two that are counted are not sold: they lend all the same.
     catalogue.apply([(name, shelved(name, dice.normal(size=D))) for name in names])
     numbers = dice.integers(-1, KNOWN, (USERS, LINES))
     to = borrowers(catalogue.lent, counted_as(tower.item_ids, counted), KNOWN)
-    pairs = counted_pairs(numbers, counted, catalogue.watch(IDS), to)
+    nothing_live = np.full_like(numbers, -1)
+    pairs = counted_pairs(numbers, counted, catalogue.watch(IDS), to, nothing_live, catalogue.live)
     found = np.zeros((3, USERS, LINES, len(names) + 1))
     np.add.at(found, (slice(None), pairs.users, pairs.lines, pairs.rows), pairs.values)
     # Each pair once: the list's scores are assigned by place, not added.
@@ -68,7 +71,7 @@ def test_who_borrows_follows_the_shelf() -> None:
     tower = Lending(0)
     catalogue, counted = (
         Catalogue(tower),
-        cooccurrence(IDS, np.zeros(KNOWN + 1, int), np.zeros(0, int), np.zeros((3, 0))),
+        cooccurrence(IDS, np.zeros(KNOWN + 1, int), np.zeros(0, int), np.zeros((3, 0)), np.zeros(KNOWN)),
     )
     assert len(catalogue.lent.rows) == 0
     catalogue.apply([("new 0", shelved("new 0", [1.0, 0, 0, 0])), (IDS[0], shelved(IDS[0], [0, 1.0, 0, 0]))])

@@ -40,8 +40,8 @@ def test_a_lesson_holds_what_speaks_newest_first(log: Log) -> None:
     assert [log.items.ids[item] for item in found.targets] == ["a", "c", "a", "d", "f"]
     # The last window: browse c, review a, purchase d, dislike e; the newest first.
     assert found.items[-1].tolist() == numbers(log, "e", "d", "a", "c")
-    # Before the purchase: impression and search are in the window and say nothing of an item.
-    assert found.items[3].tolist() == [*numbers(log, "a", "c"), -1, -1]
+    # Before the purchase: the impression has left the window, and the search says nothing of an item.
+    assert found.items[3].tolist() == [*numbers(log, "a", "c", "a"), -1]
     assert found.items[0].tolist() == [-1] * LINES
     assert found.newest_ms.tolist() == [-1, AT + 2 * MINUTE, AT + 3 * MINUTE, AT + 4 * MINUTE, AT + 6 * MINUTE]
 
@@ -85,8 +85,9 @@ def test_what_was_typed_stands_behind_the_items_while_its_text_is_read(log: Log)
     typed = queries(log, rows)
     assert typed.texts == ["boots"]
     boots = len(log.items)
-    # Before the purchase: impression, search, browse, review. The search is the third newest.
-    for text_lines, expected in ((4, [*numbers(log, "a", "c"), boots, -1]), (2, [*numbers(log, "a", "c"), -1, -1])):
+    # Before the purchase: click, search, browse, review. The search is the third newest.
+    a, c = numbers(log, "a", "c")
+    for text_lines, expected in ((4, [a, c, boots, a]), (2, [a, c, a, -1])):
         found = lessons(log, requests, codes_of(log), Read(text_lines, typed.of, codes_of(log)))
         assert found.items[3].tolist() == expected
     assert found.items[0].tolist() == [-1] * LINES

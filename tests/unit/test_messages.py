@@ -13,6 +13,7 @@ from model.window import EMPTY, OWNED, Window
 from stream.messages import (
     Record,
     Shelf,
+    Touched,
     Trigger,
     catalogue_record,
     interest,
@@ -75,7 +76,7 @@ def test_a_record_of_a_later_form_is_refused_with_the_remedy(read: object) -> No
 
 
 def test_counts_may_be_of_kinds_that_this_version_does_not_know() -> None:
-    assert read_counts_record(b'{"hover":[2,1700000000000]}') == {"hover": (2.0, 1_700_000_000_000)}
+    assert read_counts_record(b'{"hover":[2,1700000000000]}') == Touched({"hover": (2.0, 1_700_000_000_000)})
 
 
 def test_texts_that_look_alike_have_other_hashes() -> None:

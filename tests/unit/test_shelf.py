@@ -10,9 +10,10 @@ import orjson
 from model.encoder import Encoder
 from model.event import Kind
 from model.text import Line
+from model.window import EMPTY, Window
 from stream.follower import Pair
 from stream.lane import Batch
-from stream.messages import Record, Shelf, read_catalogue_record
+from stream.messages import Record, Shelf, read_catalogue_record, read_counts_record
 from stream.shelf import Shelves, count_records
 from stream.topics import COUNTS, REJECTED
 from tests.records import NOW_MS, FakeRecord, batch, upsert
@@ -220,7 +221,7 @@ def line(item_id: str, kind: Kind = Kind.CLICK, at_ms: int = NOW_MS) -> Line:
 
 def test_a_batch_counts_each_item_once_by_kind_at_its_newest_time() -> None:
     lines = [line("i"), line("j"), line("i", at_ms=NOW_MS + 5), line("i", Kind.CART), line("i", at_ms=NOW_MS - 5)]
-    records = list(count_records(lines, {"i": 2, "j": 0}))
+    records = list(count_records(lines, [EMPTY] * 5, {"i": 2, "j": 0}))
     assert [(record.topic, record.partition, record.key) for record in records] == [
         (COUNTS, 2, b"i"),
         (COUNTS, 0, b"j"),
@@ -229,7 +230,19 @@ def test_a_batch_counts_each_item_once_by_kind_at_its_newest_time() -> None:
 
 
 def test_items_that_nobody_owns_are_not_counted() -> None:
-    assert list(count_records([line("unknown"), line("", Kind.SEARCH)], {"i": 2})) == []
+    assert list(count_records([line("unknown"), line("", Kind.SEARCH)], [EMPTY] * 2, {"i": 2})) == []
+
+
+def test_who_comes_to_an_item_is_counted_with_what_came_before() -> None:
+    first, second, again, other = line("i")._replace(event_id="1"), line("j"), line("j", Kind.CART), line("k")
+    told = [each._replace(event_id=str(n), at_ms=NOW_MS + n) for n, each in enumerate((first, second, again, other))]
+    windows = [Window(tuple(told[: n + 1]), (), n + 1) for n in range(4)]
+    records = list(count_records(told, windows, {"i": 0, "j": 0, "k": 0}))
+    assert [read_counts_record(record.value or b"")[1:] for record in records] == [
+        ({}, 1.0),
+        ({"i": 1.0}, 1.0),  # A click and then the basket: one step.
+        ({"j": 1.0, "i": 0.5}, 1.0),
+    ]
 
 
 class Vanishing(dict[str, int]):
@@ -240,10 +253,10 @@ class Vanishing(dict[str, int]):
 
 
 def test_an_item_that_leaves_the_shelf_meanwhile_breaks_nothing() -> None:
-    assert len(list(count_records([line("i")], Vanishing(i=1)))) == 1
+    assert len(list(count_records([line("i")], [EMPTY], Vanishing(i=1)))) == 1
 
 
 def test_a_bad_review_counts_as_a_dislike_and_a_good_one_as_a_review() -> None:
     bad, good = (line("i", Kind.REVIEW)._replace(rating=stars) for stars in (2.0, 3.0))
-    [record] = count_records([bad, good], {"i": 0})
+    [record] = count_records([bad, good], [EMPTY] * 2, {"i": 0})
     assert orjson.loads(record.value or b"") == {"dislike": [1.0, NOW_MS], "review": [1.0, NOW_MS]}

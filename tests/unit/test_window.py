@@ -101,3 +101,38 @@ def test_an_event_id_of_other_content_is_refused(other: Line) -> None:
         filled(line(1, "a")).push(other, 3, DAY_MS)
     assert caught.value.reason is Reason.EVENT_ID_REUSED
     assert "'a'" in caught.value.detail
+
+
+def shown(count: int, first_ms: int = 1) -> list[Line]:
+    return [line(first_ms + n, f"shown-{n}", Kind.IMPRESSION, f"i{n}") for n in range(count)]
+
+
+def remembered(*lines: Line, window: Window = EMPTY) -> Window:
+    for one in lines:
+        window = window.remember(one, 3, DAY_MS)
+    return window
+
+
+def test_a_page_of_impressions_takes_no_place_of_what_was_done() -> None:
+    window = remembered(line(1, "a"), line(2, "b"), line(3, "c"))
+    assert remembered(*shown(40, 4), window=window) is window
+
+
+def test_of_impressions_alone_the_newest_is_held_and_all_count_as_one() -> None:
+    window = remembered(*shown(40))
+    assert (event_ids(window), window.n_events) == ("shown-39", 1)
+    assert remembered(*shown(40), window=window) is window
+
+
+def test_whatever_is_done_takes_the_place_of_impressions_though_it_was_long_before_them() -> None:
+    window = remembered(*shown(40, 2 * DAY_MS), line(1, "a"))
+    assert (event_ids(window), window.n_events) == ("a", 1)
+
+
+def test_windows_of_before_lose_their_impressions_and_nothing_else() -> None:
+    old = filled(line(1, "a", Kind.PURCHASE, "shoe"), line(2, "b"), line(3, "c", Kind.IMPRESSION))
+    window = remembered(line(4, "d"), window=old)
+    assert (event_ids(window), window.n_events, window.owned) == ("abd", 4, ((1, "shoe"),))
+    full = filled(line(1, "a", Kind.PURCHASE, "shoe"), *shown(4, 2))
+    window = remembered(line(9, "d"), window=full)
+    assert (event_ids(window), window.n_events, window.owned) == ("d", 5, ((1, "shoe"),))

@@ -127,3 +127,27 @@ def test_topics_of_several_formats_end_in_one_window() -> None:
     ours.run(batch(ga4(7)), batch(event(2, topic="reviews", kind="review", rating=5, at=NOW_MS)))
     assert "reviews@2" in shown(ours.run(batch(event(3, topic="reviews"))))["u"]
     assert len(window_of(ours).lines) == 7
+
+
+def test_a_page_view_of_many_products_leaves_the_window_of_who_has_done_something_as_it_was() -> None:
+    ours = world(lines=3)
+    ours.run(batch(ga4(1), ga4(2, "view_item", items=ITEMS[:1])))
+    before = window_of(ours)
+    taken = ours.run(batch(ga4(3, "view_item_list")))
+    assert (taken.changed, taken.repeated, list(taken.records()), taken.texts) == ({}, [], [], 0)
+    assert [(line.kind, line.item_id) for line in taken.accepted] == [
+        ("impression", f"i-{place}") for place in range(5)
+    ]
+    assert window_of(ours) == before
+
+
+def test_who_was_only_shown_something_has_a_window_until_the_first_act() -> None:
+    ours = world()
+    taken = ours.run(batch(ga4(1, "view_item_list")))
+    assert [(line.kind, line.item_id) for line in window_of(ours).lines] == [("impression", "i-4")]
+    assert (len(taken.accepted), taken.newcomers) == (5, {(0, "u")})
+    again = ours.run(batch(ga4(1, "view_item_list")))
+    assert (len(again.repeated), again.accepted, again.newcomers) == (5, [], set())
+    taken = ours.run(batch(ga4(2, "select_item", items=ITEMS[:1])))
+    assert [(line.kind, line.item_id) for line in window_of(ours).lines] == [("click", "i-0")]
+    assert (window_of(ours).n_events, taken.newcomers) == (1, set())

@@ -29,6 +29,12 @@ def _cooccurrence() -> Baseline:
     return Cooccurrence()
 
 
+def _live() -> Baseline:
+    from model.training.baselines.live import LiveCooccurrence
+
+    return LiveCooccurrence()
+
+
 def _neighbours() -> Baseline:
     from model.training.baselines.neighbours import ItemNeighbours
 
@@ -113,7 +119,9 @@ MENU: dict[str, Callable[[], Baseline]] = {
     "bsarec": _bsarec,
     "flat": _flat,
     "now": _now,
+    "live": _live,
     "cooccurrence+now": _hybrid("co-occurrence + popularity now", "cooccurrence", "now"),
+    "frozen+live": _hybrid("frozen titles + co-occurrence, live", "frozen-recency", "live"),
     "frozen+cooccurrence+now": _hybrid("frozen + co-occurrence + popularity now", "frozen+cooccurrence", "now"),
 }
 """Short name -> makes it. Those that read the clock come last: they are judged in the clock's rows alone."""

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from model.cooccurrence import SILENT
 from model.interest import KINDS
 from model.session import Floats
 from model.training.examples import Requests
 from model.training.logs.columns import Log
-from model.training.pairs import SILENT
 
 Choice = Mapping[str, float]
 """One value for each name of a baseline's grid."""

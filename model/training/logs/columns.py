@@ -88,6 +88,7 @@ class Log:
         split: (X,) 0 train, 1 valid, 2 test, as the file says it; None where it does not.
         rejected: reason -> how many lines were no event (or, as `item …`, no item).
         faults: reason -> the first such line and what is wrong with it.
+        passed_over: what a format calls its records that hold no behaviour -> how many.
     """
 
     users: list[str]
@@ -104,6 +105,7 @@ class Log:
     split: Ints8 | None = None
     rejected: dict[str, int] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
+    passed_over: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.at_ms)
@@ -198,5 +200,6 @@ def _log(growing: Growing) -> Log:
         split=None if np.all(split < 0) else np.maximum(split, 0),
         rejected=growing.rejected,
         faults=growing.faults,
+        passed_over=dict(growing.passed_over),
         **columns,
     )

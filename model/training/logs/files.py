@@ -14,6 +14,7 @@ import orjson
 
 from model.envelope import Headers
 from model.fields import Fields
+from model.formats import CONTRACT
 
 LINE_BYTES = 1 << 24
 """Longest line that is read whole; of a longer one (no log of any form has it) the rest is passed over."""
@@ -35,6 +36,10 @@ class Told(NamedTuple):
     """0 train, 1 valid, 2 test; -1: the file does not say."""
     order: int = -1
     """The file's own order of a user's events at one time; -1: their order in the file."""
+    form: str = CONTRACT
+    """Of `model.formats`: what the value is written in."""
+    arrived_ms: int = 0
+    """The record's time, where an event's own may be untold; 0: not known."""
 
 
 Named = tuple[str, Told]

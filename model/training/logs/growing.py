@@ -1,17 +1,21 @@
 """Before training: records become rows of columns, through the stream's own steps 1 and 2.
 
-Knows nothing of files and forms. What `model.event` rejects is counted by its reason, with the first line of each.
+Knows nothing of files and forms. What step 1 rejects is counted by its reason, with the first line of each.
 """
 
 from array import array
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from model.event import EventError, Item, parse_event, parse_item
+from model.event import Event, EventError, Item, parse_item
 from model.interest import KINDS
+from model.reading import Reader, reader
 from model.text import Line, render
 from model.training.logs.files import Told
 
@@ -22,6 +26,7 @@ REPEATED = "repeated"
 
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 _UNTOLD = float("nan")
+_reader: Callable[[str], Reader] = cache(reader)
 
 
 class Texts:
@@ -96,26 +101,31 @@ class Growing:
         self.texts = Texts()
         self.rejected: dict[str, int] = {}
         self.faults: dict[str, str] = {}
+        self.passed_over: Counter[str] = Counter()
         self._user, self._item = array("i"), array("i")
-        self._at_ms, self._order, self._event = array("q"), array("q"), array("q")
+        self._at_ms, self._order, self._id = array("q"), array("q"), array("q")
         self._kind, self._split = array("b"), array("b")
         self._rating, self._price, self._quantity, self._dwell_ms = (array("f") for _ in range(4))
 
     def add(self, told: Told, name: str) -> None:
-        """One event, or one more rejection.
+        """The events of a record, mostly one; and one more rejection for each part of it that is none.
 
         Args:
             name: of the file, for the fault.
         """
-        try:
-            event = parse_event(told.value, told.key, told.headers, 0)
-        except EventError as error:
-            self._reject(error.reason.value, f"{name}:{told.number}: {error.detail}")
-            return
+        events, faults, passed_over = _reader(told.form)(told.value, told.key, told.headers, told.arrived_ms)
+        for event in events:
+            self._event(event, told)
+        for fault in faults:
+            self._reject(fault.reason.value, f"{name}:{told.number}: {fault.detail}")
+        if passed_over:
+            self.passed_over[passed_over] += 1
+
+    def _event(self, event: Event, told: Told) -> None:
         if event.item is not None and not self.shelf.knows(event.item_id):
             self.shelf.put(event.item)
         user = self.users.setdefault(event.user_id, len(self.users))
-        self._event.append(hash((user, event.event_id)))
+        self._id.append(hash((user, event.event_id)))
         self._add(user, render(event), told)
 
     def _add(self, user: int, line: Line, told: Told) -> None:
@@ -151,10 +161,10 @@ class Growing:
 
         Events of one user at one time that the file orders otherwise (`seq`) change places among themselves.
         """
-        _, first = np.unique(np.array(self._event), return_index=True)
+        _, first = np.unique(np.array(self._id), return_index=True)
         rows = np.sort(first)
-        if len(rows) < len(self._event):
-            self.rejected[REPEATED] = len(self._event) - len(rows)
+        if len(rows) < len(self._id):
+            self.rejected[REPEATED] = len(self._id) - len(rows)
         at_ms, user, order = (np.array(column)[rows] for column in (self._at_ms, self._user, self._order))
         places = np.arange(len(rows))
         if np.any(order >= 0):
