@@ -46,6 +46,21 @@ def shown(value: object) -> str:
     return str(value)
 
 
+def not_utf8(line: bytes) -> str:
+    """What is wrong with bytes that are no text in UTF-8, and what to do; "" where they are."""
+    if b"\0" in line:
+        return "it seems to be UTF-16; send UTF-8 (iconv -f utf-16 -t utf-8)"
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        before = shown(line[: error.start].decode()[-20:])
+        return (
+            f"byte {error.start + 1}, behind {before}, is 0x{line[error.start]:02x}; send UTF-8 "
+            f"(from Windows: iconv -f windows-1252 -t utf-8)"
+        )
+    return ""
+
+
 def identifier(fields: Fields, name: str) -> str:
     """The id in `name`: 1 to ID_BYTES bytes of UTF-8, no control characters, no outer blanks."""
     value = fields.get(name)

@@ -4,18 +4,13 @@ Knows nothing of any one format. A draft remembers what its format calls each va
 that the producer's developer has in front of them, and not the contract's.
 """
 
-import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from model.event import Event, Item, event_of, item_of
-from model.fields import EARLIEST_MS, LATEST_MS, Fields, identifier, shown
+from model.fields import Fields, identifier, shown
 from model.rejection import EventError, Reason
-
-Conversion = Callable[[Any], object]
-"""A foreign value as the contract has it; raises `Unfit`."""
-
+from model.values import Conversion, Unfit, listed, loaded, text
 
 NAME_CHARS = 100
 """Longest name of what is passed over: it is told to people."""
@@ -33,28 +28,24 @@ class NoBehaviour(Exception):
         self.name = name[:NAME_CHARS]
 
 
-class Unfit(Exception):
-    """A value that a conversion does not take."""
-
-    def __init__(self, expected: str, reason: Reason = Reason.FIELD_INVALID) -> None:
-        super().__init__(expected)
-        self.expected, self.reason = expected, reason
-
-
 class Source:
     """An object of a record, and where in the record it stands.
 
     Attributes:
         fields: the object; what stands in its place where the record is wrong is found by `checked`.
-        parent: the object that holds it, or itself.
         place: in its parent's list; -1 where it stands in none.
     """
 
-    __slots__ = ("fields", "parent", "path", "place")
+    __slots__ = ("_parent", "fields", "path", "place")
 
     def __init__(self, fields: Any, path: str = "", parent: "Source | None" = None, place: int = -1) -> None:
         self.fields, self.path, self.place = fields, path, place
-        self.parent: Source = parent or self
+        self._parent = parent  # Not itself: a circle would keep the whole record until garbage is collected.
+
+    @property
+    def parent(self) -> "Source":
+        """The object that holds it, or itself."""
+        return self._parent or self
 
     def name(self, key: str) -> str:
         """A field's whole name: `items[2].price`."""
@@ -73,11 +64,12 @@ class Source:
             return value or ""
         raise self.fault(key, f"is {shown(value)}; send a string")
 
-    def named(self, key: str, known: Mapping[str, str]) -> str:
+    def named(self, key: str, known: Mapping[str, str], free: bool = False) -> str:
         """What a format's name of a behaviour, in `key`, is in the contract.
 
         Args:
-            known: names as the format writes them, or `folded` where producers write them as they like.
+            known: names as the format writes them.
+            free: producers write them as they like: `known` are `folded`.
 
         Raises:
             NoBehaviour: it is none of these.
@@ -85,34 +77,44 @@ class Source:
         name = self.word(key)
         if not name:
             raise self.fault(key, "is missing", Reason.FIELD_MISSING)
-        kind = known.get(name) or known.get(folded(name))
+        kind = known.get(name)
+        if kind is None and free:
+            kind = known.get(folded(name))
         if kind is None:
             raise NoBehaviour(name)
         return kind
 
     def inner(self, key: str) -> "Source":
-        """The object in a field; an empty one where it is absent."""
+        """The object in a field, or written as JSON in a string there; an empty one where it is absent."""
         value = self.fields.get(key)
+        if type(value) is str:
+            value = loaded(value)
         return Source({} if value is None else value, self.name(key), self).checked()
 
     def each(self, key: str) -> list["Source"]:
-        """The elements of a list, each to be checked; none where it is absent."""
+        """The elements of a list, each to be checked; one where an object stands for it, none where it is absent."""
         value = self.fields.get(key)
         if value is None:
             return []
+        if type(value) is dict:  # As Google's own samples of Retail have it.
+            value = [value]
         if type(value) is not list:
             raise self.fault(key, f"is {shown(value)}; send a list")
         path = self.name(key)
         return [Source(one, f"{path}[{place}]", self, place) for place, one in enumerate(value)]
 
-    def some(self, key: str, optional: bool = False) -> list["Source"]:
-        """The elements of a list that must have some, or there is no behaviour where it is `optional`."""
+    def some(self, key: str, optional: bool = False, what: str = "products") -> list["Source"]:
+        """The elements of a list that must have some, or there is no behaviour where it is `optional`.
+
+        Args:
+            what: they are.
+        """
         found = self.each(key)
         if found:
             return found
         if optional:
-            raise NoBehaviour(f"without {self.name(key)}")
-        raise self.fault(key, "is missing or empty; send the products", Reason.FIELD_MISSING)
+            raise NoBehaviour(f"without {key}")
+        raise self.fault(key, f"is missing or empty; send the {what}", Reason.FIELD_MISSING)
 
     def either(self, *keys: str) -> None:
         """Refuses the record if it has none of these."""
@@ -129,15 +131,17 @@ class Draft:
 
     Attributes:
         fields: as `model.event.event_of` takes them.
+        names: the source and the key there of each field; item_names, of the product's.
         users: the ids of the same user: a topic may be keyed by any of them.
         on_arrival: the format says that an event without a time happened when it arrived.
     """
 
-    __slots__ = ("fields", "names", "on_arrival", "users")
+    __slots__ = ("fields", "item_names", "names", "on_arrival", "users")
 
     def __init__(self, kind: str = "", on_arrival: bool = False) -> None:
         self.fields: Fields = {"kind": kind} if kind else {}
         self.names: dict[str, tuple[Source, str]] = {}
+        self.item_names = self.names
         self.users: list[str] = []
         self.on_arrival = on_arrival
 
@@ -178,12 +182,15 @@ class Draft:
         """
         told = Draft()
         for name, theirs in keys.items():
-            told.take(name, source, *theirs, read=text)
-        if any(type(value) is str and value.strip() for value in told.fields.values()):
-            if "price" in self.fields:
-                told.fields["price"], told.names["price"] = self.fields["price"], self.names["price"]
-            self.fields["item"] = told.fields
-            self.names |= {f"item.{name}": place for name, place in told.names.items()}
+            told.take(name, source, *theirs, read=listed)
+        for value in told.fields.values():
+            if type(value) is str and value.strip():
+                break
+        else:
+            return
+        if "price" in self.fields:
+            told.fields["price"], told.names["price"] = self.fields["price"], self.names["price"]
+        self.fields["item"], self.item_names = told.fields, told.names
 
     def event(self, key: bytes | None = None, arrived_ms: int = 0) -> Event:
         """The event.
@@ -216,7 +223,8 @@ class Draft:
             raise self._renamed(error) from None
 
     def _renamed(self, error: EventError) -> EventError:
-        place = self.names.get(error.field)
+        inner = error.field.startswith("item.")
+        place = self.item_names.get(error.field[5:]) if inner else self.names.get(error.field)
         if place is None:
             return error
         name = place[0].name(place[1])
@@ -232,7 +240,7 @@ ACTIONS = {
     folded(name): kind
     for kind, names in {
         "impression": "impression view_item_list list_view shown",
-        "click": "click on_click item_click product_click search_click result_click select_item",
+        "click": "click on_click click_through item_click product_click search_click result_click select_item",
         "browse": "view watch browse item_view product_view view_item view_product detail_page_view read play",
         "search": "search on_search query search_query user_search product_search",
         "favourite": "favourite favorite like save bookmark wishlist add_to_wishlist add_to_favorites",
@@ -240,7 +248,7 @@ ACTIONS = {
         "purchase": "purchase buy order transaction conversion item_purchase product_purchase order_completed",
         "return": "return refund",
         "review": "review rate rating",
-        "dislike": "dislike not_interested hide",
+        "dislike": "dislike not_interested hide declined_product",
     }.items()
     for name in names.split()
 }
@@ -267,78 +275,3 @@ def each_call(
     if not found:
         raise NoBehaviour(", ".join(dict.fromkeys(passed_over)) or "an empty batch")
     return found
-
-
-def text(value: Any) -> object:
-    """A string; a whole number, as many systems have ids, is written out."""
-    if type(value) is str:
-        return value
-    if type(value) is int:
-        return str(value)
-    raise Unfit("a string")
-
-
-def number(value: Any) -> object:
-    """A number; one in a string is read."""
-    if type(value) is float or type(value) is int:
-        return value
-    if type(value) is str:
-        try:
-            read = float(value)
-        except ValueError:
-            read = math.nan
-        if math.isfinite(read):
-            return read
-    raise Unfit("a number")
-
-
-def since_1970(unit: str, per_second: int) -> Conversion:
-    """The conversion of a number of these units since 1970, perhaps in a string, to milliseconds."""
-
-    def read(value: Any) -> object:
-        try:
-            units = number(value)
-        except Unfit:
-            raise Unfit(f"{unit} since 1970", Reason.TIME_INVALID) from None
-        # By whole numbers where they come so: a float would cost the last digits of nanoseconds.
-        exact: Any = int(value) if type(value) is str and value.isascii() and value.isdecimal() else units
-        at_ms = exact * 1000 // per_second if type(exact) is int else exact * (1000 / per_second)
-        if EARLIEST_MS <= at_ms <= LATEST_MS:
-            return round(at_ms)
-        reason = Reason.TIME_PAST if at_ms < EARLIEST_MS else Reason.TIME_AHEAD
-        raise Unfit(f"{unit} since 1970, between the years 1995 and 2100", reason)
-
-    return read
-
-
-seconds = since_1970("seconds", 1)
-milliseconds = since_1970("milliseconds", 1000)
-microseconds = since_1970("microseconds", 1_000_000)
-
-
-def moment(value: Any) -> object:
-    """Seconds or milliseconds since 1970, which their size tells apart, or a time as `utc` reads it."""
-    if type(value) is str and not value.isdecimal():
-        return utc(value)
-    try:
-        return milliseconds(value)
-    except Unfit as unfit:
-        if unfit.reason is not Reason.TIME_PAST:
-            raise
-        return seconds(value)
-
-
-def listed(value: Any) -> object:
-    """A string, or the first of a list of them."""
-    return text(value[0] if type(value) is list and value else value)
-
-
-_UTC = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d{1,12})?)(?: ?UTC|[Zz]|([+-]\d\d:\d\d))?", re.ASCII)
-
-
-def utc(value: Any) -> object:
-    """A time of RFC 3339, or one like it with a blank, with UTC, or without a zone: then it is UTC."""
-    match = _UTC.fullmatch(value) if type(value) is str else None
-    if match is None:
-        raise Unfit("a time such as 2026-11-25T09:30:00Z", Reason.TIME_INVALID)
-    return f"{match[1]}T{match[2]}{match[3] or 'Z'}"

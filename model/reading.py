@@ -13,10 +13,14 @@ from typing import NamedTuple
 
 from model.envelope import Headers, unwrap
 from model.event import Event, parse_event
-from model.fields import Fields
+from model.fields import Fields, not_utf8, shown
 from model.foreign import Draft, NoBehaviour, Source
-from model.formats import CONTRACT, Format, adapter, columns
+from model.formats import CONTRACT, Format, adapter, columns, separator
 from model.rejection import EventError, Reason
+
+TAB = "\t"
+HEADS = 12
+"""Most columns that a rejection names."""
 
 
 class Reading(NamedTuple):
@@ -37,7 +41,7 @@ def reader(name: str) -> Reader:
     """Reads the records of a topic in this format."""
     if name == CONTRACT:
         return _read_contract
-    shape, heads = adapter(name), columns(name)
+    shape, heads, parted = adapter(name), columns(name), separator(name)
 
     def read(value: bytes | None, key: bytes | None, headers: Headers | None, arrived_ms: int) -> Reading:
         if value is None:
@@ -47,7 +51,7 @@ def reader(name: str) -> Reader:
                 faults=[EventError(Reason.KEY_MISSING, "the record has no key; send the user id as the key")]
             )
         try:
-            fields = row(value, heads) if heads and value[:1] != b"{" else unwrap(value, headers)
+            fields = row(value, heads, parted) if heads and value[:1] != b"{" else unwrap(value, headers)
         except EventError as error:
             return Reading(faults=[error])
         return reading(shape, fields, f"{blake2b(value, digest_size=12).hexdigest()}", key, arrived_ms)
@@ -111,21 +115,44 @@ def _event_id(draft: Draft, part: Source, place: int, of: int, record_id: str) -
     return f"{given}.{part.place:03d}"
 
 
-def row(line: bytes, heads: Sequence[str]) -> Fields:
+def row(line: bytes, heads: Sequence[str], parted: str = ",") -> Fields:
     """A line of CSV by its columns.
+
+    Args:
+        parted: what parts its cells; where it is a tab, nothing is quoted.
+
+    Raises:
+        EventError: it is none.
+    """
+    found = cells(line, parted)
+    if len(found) != len(heads):
+        came = f"the line has {len(found)} cells: {shown(line.decode())}"
+        told = ",".join(heads) if len(heads) <= HEADS else f"{','.join(heads[:HEADS])},…"
+        by = "" if parted == "," else f" parted by {'tabs' if parted == TAB else parted}"
+        raise EventError(Reason.NOT_AN_OBJECT, f"{came}; send {len(heads)}{by}: {told}")
+    return dict(zip(heads, found, strict=True))
+
+
+def cells(line: bytes, parted: str) -> list[str]:
+    """The cells of a line of CSV, without the blanks that some write behind a comma.
 
     Raises:
         EventError: it is none.
     """
     try:
         written = line.decode()
-        cells = next(csv.reader([written], strict=True), []) if '"' in written else written.split(",")
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise EventError(Reason.NOT_AN_OBJECT, f"the line is no CSV in UTF-8: {error}") from None
-    if len(cells) != len(heads):
-        wrong = f"the line has {len(cells)} cells; send {len(heads)}: {','.join(heads)}"
-        raise EventError(Reason.NOT_AN_OBJECT, wrong)
-    return dict(zip(heads, cells, strict=True))
+        if '"' in written and parted != TAB:
+            return next(csv.reader([written], strict=True, skipinitialspace=True, delimiter=parted), [])
+    except UnicodeDecodeError:
+        raise EventError(Reason.NOT_AN_OBJECT, f"the line is no CSV in UTF-8: {not_utf8(line)}") from None
+    except csv.Error as error:
+        came = f"{shown(line.decode())}: {error}"
+        raise EventError(Reason.NOT_AN_OBJECT, f"the line is no CSV: {came}; close each quote") from None
+    if "\0" in written:
+        raise EventError(Reason.NOT_AN_OBJECT, f"the line is no CSV in UTF-8: {not_utf8(line)}")
+    if f"{parted} " in written:
+        return [cell.lstrip(" ") for cell in written.split(parted)]
+    return written.split(parted)
 
 
 def _read_contract(value: bytes | None, key: bytes | None, headers: Headers | None, arrived_ms: int) -> Reading:

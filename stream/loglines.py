@@ -9,7 +9,7 @@ event of a line; what is wrong with one is told here, by the format's own names 
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from io import BufferedReader
 from pathlib import Path
@@ -18,13 +18,14 @@ from typing import Any, Literal, NamedTuple, cast
 import orjson
 
 from model.event import Event
-from model.fields import Fields
+from model.fields import Fields, not_utf8, shown
 from model.foreign import NoBehaviour, Source
-from model.formats import CONTRACT, NAMES, adapter, columns
-from model.reading import parts, row
+from model.formats import CONTRACT, NAMES, adapter, columns, separator
+from model.reading import TAB, cells, parts, row
 from model.rejection import EventError
 from model.training.logs import common, firstclick, forms
 from model.training.logs.files import LINE_BYTES, File, Told
+from stream.joined import Numbered, joined, quoted
 
 Subject = Literal["events", "items"]
 OWNERS: dict[Subject, str] = {"events": "user_id", "items": "item_id"}
@@ -34,6 +35,9 @@ STDIN = Path("-")
 
 Row = bytes | Fields | EventError | Told
 """A line as it stands, by its columns or why it has none, or what a form of training makes of it."""
+
+MARKS = (",", ";", "\t")
+"""What parts the cells of CSV; spreadsheets of many countries write semicolons."""
 
 _PLACE = re.compile(r"\[\d+\]")
 
@@ -94,31 +98,58 @@ def lines(file: File, form: str, subject: Subject) -> Iterator[tuple[int, Row]]:
     """
     if form in NAMES:
         heads = columns(form)
-        return _table(file, heads) if heads else file.lines()
+        if not heads:
+            return joined(file.lines())
+        parted = separator(form)
+        return _table(joined(file.lines() if parted == TAB else quoted(file.lines())), heads, parted)
     shape = forms.form(form)
     return ((told.number, told) for told in (shape.events(file) if subject == "events" else shape.items(file)))
 
 
-def _table(file: File, heads: tuple[str, ...]) -> Iterator[tuple[int, Row]]:
-    """Lines of CSV: by the names in the head if there is one, else in the format's own order; or the same as JSON."""
-    for number, line in file.lines():
-        if line[:1] == b"{":
+def _table(numbered: Iterator[Numbered], heads: tuple[str, ...], parted: str) -> Iterator[tuple[int, Row]]:
+    """Lines of CSV: by the names in the head above them if there is one, else in the format's own order; or JSON.
+
+    Files that were put together have a head in their midst; a head tells what parts the cells, too.
+    """
+    own = {name.lower(): name for name in heads}
+    first = heads[0].encode()
+    for number, line in numbered:
+        if line[:1] in (b"{", b"["):
             yield number, line
-        elif number == 1 and heads[0].encode() in line:
-            heads = tuple(name.strip(' "') for name in line.decode("utf-8", "replace").split(","))
-        else:
-            try:
-                yield number, row(line, heads)
-            except EventError as error:
-                yield number, error
+            continue
+        try:
+            named = _head(line, own, parted) if number == 1 or first in line else None
+            if named is None:
+                yield number, row(line, heads, parted)
+            else:
+                heads, parted = named
+        except EventError as error:
+            yield number, error
 
 
-def records(line: Row, number: int, *, form: str, subject: Subject, name: str) -> Iterator[Found]:
+def _head(line: bytes, own: Mapping[str, str], parted: str) -> tuple[tuple[str, ...], str] | None:
+    """What a line names if it is a head, and what parts its cells; None where it is none.
+
+    Args:
+        own: the format's columns, which may be written in any case.
+    """
+    for mark in (parted, *(mark for mark in MARKS if parted != TAB)):
+        try:
+            names = [name.strip(' "') for name in cells(line, mark)]
+        except EventError:  # Of other marks' quotes; `row` will tell it of its own.
+            continue
+        if sum(name.lower() in own for name in names) > 1:
+            return tuple(own.get(name.lower(), name) for name in names), mark
+    return None
+
+
+def records(line: Row, number: int, *, form: str, subject: Subject, name: str, now_ms: int = 0) -> Iterator[Found]:
     """What to send for one line: a record for each of its events or items, or why there is none.
 
     Args:
         line: as `lines` has it.
         name: names the log in the deterministic event ids and in the `source` header.
+        now_ms: when an event happened whose format says that one without a time happened when it arrived; 0: unknown.
     """
     headers = [("content-type", b"application/json"), ("source", f"{name}:{number}".encode(errors="replace"))]
     line_id = f"{name}-{number}"
@@ -126,20 +157,19 @@ def records(line: Row, number: int, *, form: str, subject: Subject, name: str) -
         if isinstance(line, Told):
             yield _translated(line, headers, line_id, form, subject)
             return
-        fields = _fields(line)
-        if form == CONTRACT:
-            yield _own(fields, cast("bytes", line), headers, subject)
-        elif form == "common" and subject == "items":
-            yield Record(_key(fields, "item_id"), orjson.dumps(common.item(fields)), headers, None)
-        else:
-            yield from (_events if subject == "events" else _items)(fields, headers, form, line_id)
-    except (LineError, NoBehaviour) as nothing:
-        yield nothing
-    except EventError as error:
-        yield LineError.of(error)
+        read = _read(line)
+    except (LineError, EventError) as error:
+        yield error if isinstance(error, LineError) else LineError.of(error)
+        return
+    if isinstance(read, dict):
+        yield from _made(read, line, headers, form, subject, line_id, now_ms)
+        return
+    for place, one in enumerate(read):
+        yield from _made(one, orjson.dumps(one), headers, form, subject, f"{line_id}.{place}", now_ms)
 
 
-def _fields(line: bytes | Fields | EventError) -> Fields:
+def _read(line: bytes | Fields | EventError) -> Fields | list[Any]:
+    """The object of a line, or a list of them."""
     if isinstance(line, EventError):
         raise line
     if isinstance(line, dict):
@@ -147,16 +177,43 @@ def _fields(line: bytes | Fields | EventError) -> Fields:
     if len(line) >= LINE_BYTES:
         raise LineError(f"longer than {LINE_BYTES} bytes")
     try:
-        fields = orjson.loads(line)
+        read = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise LineError("not JSON", f"not JSON: {error}") from None
-    if type(fields) is not dict:
-        raise LineError("not a JSON object")
-    return fields
+        wrong = not_utf8(line) or f"{error}; the line begins {shown(line[:40].decode(errors='replace'))}"
+        raise LineError("not JSON", f"not JSON: {wrong}") from None
+    if type(read) is not dict and not (type(read) is list and read):
+        raise LineError("not a JSON object", f"not a JSON object: {shown(read)}")
+    return cast("Fields | list[Any]", read)
 
 
-def _events(fields: Fields, headers: list[tuple[str, bytes]], form: str, line_id: str) -> Iterator[Found]:
-    for found in _judged(fields, form, line_id):
+def _made(
+    fields: Any,
+    line: Row,
+    headers: list[tuple[str, bytes]],
+    form: str,
+    subject: Subject,
+    line_id: str,
+    now_ms: int,
+) -> Iterator[Found]:
+    try:
+        if type(fields) is not dict:
+            raise LineError("not a JSON object", f"not a JSON object: {shown(fields)}")
+        if form == CONTRACT:
+            yield _own(fields, cast("bytes", line), list(headers), subject)
+        elif form == "common" and subject == "items":
+            yield Record(_key(fields, "item_id"), orjson.dumps(common.item(fields)), headers, None)
+        elif subject == "events":
+            yield from _events(fields, headers, form, line_id, now_ms)
+        else:
+            yield from _items(fields, headers, form, line_id)
+    except (LineError, NoBehaviour) as nothing:
+        yield nothing
+    except EventError as error:
+        yield LineError.of(error)
+
+
+def _events(fields: Fields, headers: list[tuple[str, bytes]], form: str, line_id: str, now_ms: int) -> Iterator[Found]:
+    for found in _judged(fields, form, line_id, now_ms):
         if isinstance(found, LineError):
             yield found
         else:
@@ -179,12 +236,14 @@ def _items(fields: Fields, headers: list[tuple[str, bytes]], form: str, line_id:
             yield Record(event.item_id.encode(), orjson.dumps(value), headers, None)
 
 
-def _judged(fields: Fields, form: str, line_id: str) -> Iterator[tuple[Fields, Event] | LineError]:
+def _judged(fields: Fields, form: str, line_id: str, now_ms: int = 0) -> Iterator[tuple[Fields, Event] | LineError]:
     """The events of a line in the contract's words, and as they are read; or why a part is none."""
     for part in parts(adapter(form), fields, line_id):
         try:
             if isinstance(part, EventError):
                 raise part
+            if part.on_arrival and now_ms:
+                part.fields.setdefault("at", now_ms)
             yield part.fields, part.event()
         except EventError as error:
             yield LineError.of(error)

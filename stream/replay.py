@@ -91,6 +91,7 @@ class Replay:
     Args:
         producer: a confluent_kafka Producer, or what looks like one; not needed for a check.
         clock: seconds; passed in so that a test may turn it.
+        wall: seconds since 1970.
         tell: where refused lines are told.
     """
 
@@ -100,10 +101,11 @@ class Replay:
         producer: Any = None,
         *,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
         tell: Callable[[str], None] = lambda text: print(text, file=sys.stderr),
     ) -> None:
         first = _recall(plan) or plan.first_line
-        self.plan, self.producer, self.clock, self.tell = plan, producer, clock, tell
+        self.plan, self.producer, self.clock, self.wall, self.tell = plan, producer, clock, wall, tell
         self.report = Report(str(plan.file), plan.topic, next_line=first)
         self._products: dict[bytes, int] = {}
         self._first_failed: int | None = None
@@ -146,7 +148,8 @@ class Replay:
     def _one(self, number: int, line: Row) -> None:
         plan = self.plan
         self.report.lines += 1
-        for made in records(line, number, form=plan.form, subject=plan.subject, name=plan.name):
+        now_ms = round(self.wall() * 1000)
+        for made in records(line, number, form=plan.form, subject=plan.subject, name=plan.name, now_ms=now_ms):
             if isinstance(made, NoBehaviour):
                 self.report.passed_over += 1
             elif isinstance(made, LineError):

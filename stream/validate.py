@@ -5,6 +5,7 @@ through step 1 as it would in a worker: what passes here is taken there, but for
 record's time, an event id that stands for another event).
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -86,17 +87,23 @@ def validate(path: Path, form: str, subject: Subject) -> Verdict:
     Args:
         path: `-` is standard input.
     """
+    now_ms = round(time.time() * 1000)
     with following(shown_name(path)) as (step, _):
-        return judge(log_file(path), form, subject, lambda log, so_far: step(log, so_far, ""))
+        return judge(log_file(path), form, subject, lambda log, so_far: step(log, so_far, ""), now_ms)
 
 
 def judge(
-    log: File, form: str, subject: Subject, step: Callable[[File, int], None] = lambda log, so_far: None
+    log: File,
+    form: str,
+    subject: Subject,
+    step: Callable[[File, int], None] = lambda log, so_far: None,
+    now_ms: int = 0,
 ) -> Verdict:
     """Judges each line.
 
     Args:
         step: told after each line how many there were.
+        now_ms: as `loglines.records` has it.
     """
     verdict, name = Verdict(str(log.path), form), log.path.name
     take = _event if subject == "events" else _item
@@ -104,7 +111,7 @@ def judge(
     try:
         for number, line in lines(log, form, subject):
             verdict.lines += 1
-            for found in records(line, number, form=form, subject=subject, name=name):
+            for found in records(line, number, form=form, subject=subject, name=name, now_ms=now_ms):
                 if isinstance(found, LineError):
                     verdict.reject(number, found)
                 elif isinstance(found, NoBehaviour):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from model.fields import Fields
-from model.formats import NAMES, columns
+from model.formats import NAMES, columns, separator
 from model.reading import row
 
 FOLDER = Path(__file__).parent / "contract" / "golden" / "formats"
@@ -33,7 +33,7 @@ class Example(NamedTuple):
     def fields(self) -> Fields:
         """The record's fields, a copy that may be changed."""
         if isinstance(self.record, str):
-            return row(self.record.encode(), columns(self.form))
+            return row(self.record.encode(), columns(self.form), separator(self.form))
         copy: Fields = orjson.loads(orjson.dumps(self.record))
         return copy
 

@@ -25,8 +25,8 @@ NAMES: tuple[str, ...] = tuple(sorted(module.name for module in iter_modules(__p
 class Format(Protocol):
     """What the module of each format offers.
 
-    Also perhaps `COLUMNS`, where its records are lines of CSV; and `item(record)`, where some records are products: the
-    draft of a product, None for any other record.
+    Also perhaps `COLUMNS`, where its records may be lines of CSV, and `SEPARATOR`, where no comma parts its cells; and
+    `item(record)`, where some records are products: the draft of a product, None for any other record.
     """
 
     def split(self, record: "Source") -> "Sequence[Source | EventError]":
@@ -58,5 +58,10 @@ def adapter(name: str) -> Format:
 
 
 def columns(name: str) -> tuple[str, ...]:
-    """The columns of a format whose records are lines of CSV; () for all others."""
+    """The columns of a format whose records may be lines of CSV; () for all others."""
     return cast("tuple[str, ...]", getattr(adapter(name), "COLUMNS", ()))
+
+
+def separator(name: str) -> str:
+    """What parts the cells of such a line. Where it is no comma, nothing is quoted."""
+    return cast("str", getattr(adapter(name), "SEPARATOR", ","))

@@ -7,7 +7,8 @@ items, too. A row is one event; its types are the contract's kinds, `view` (a cl
 from collections.abc import Sequence
 from typing import Any
 
-from model.foreign import Draft, Source, number, seconds, text
+from model.foreign import Draft, Source
+from model.values import number, seconds, text
 
 KINDS = {"view": "click", "rating": "review"}
 

@@ -12,7 +12,8 @@ Where no user is told, the session stands for the user. Passed over: `user` and 
 from collections.abc import Sequence
 from typing import Any
 
-from model.foreign import ACTIONS, Draft, NoBehaviour, Source, listed, moment, number, text
+from model.foreign import ACTIONS, Draft, NoBehaviour, Source
+from model.values import listed, moment, number, text
 
 TEXTS = ("title", "category", "brand", "description")
 
@@ -21,7 +22,7 @@ def split(record: Source) -> Sequence[Source]:
     """The interaction; the ranking, if it tells a query, and its items."""
     of_type = record.named("event", {"interaction": "interaction", "ranking": "ranking"})
     if of_type == "interaction":
-        record.named("type", ACTIONS)
+        record.named("type", ACTIONS, free=True)
         return [record]
     query = _fields(record).fields.get("query")
     shown = record.each("items")
@@ -34,7 +35,9 @@ def event(part: Source) -> Draft:
     """The event of an interaction, of a ranking's query or of an item in it."""
     record = part if part.place < 0 else part.parent
     interaction = record.fields["event"] == "interaction"
-    draft = Draft(record.named("type", ACTIONS) if interaction else "search" if part is record else "impression")
+    draft = Draft(
+        record.named("type", ACTIONS, free=True) if interaction else "search" if part is record else "impression"
+    )
     draft.take("event_id", record, "id", read=text)
     draft.user(record, "user", "session")
     draft.take("at", record, "timestamp", read=moment)

@@ -1,11 +1,12 @@
 """The format `segment`: track calls of the e-commerce spec, as Segment, RudderStack and PostHog have them.
 
 A record is one call, or a `batch` of them. An order is a purchase for each of its `products`. Names of events are read
-whatever their case and punctuation (`Product Added`, `product_added`); PostHog has `distinct_id` for the user's id and
-`uuid` for the message's.
+whatever their case and punctuation (`Product Added`, `product_added`), those of the spec's first version, too; PostHog
+has `distinct_id` for the user's id and `uuid` for the message's. A call without a time happened when it arrived.
 
-Specifications: https://segment.com/docs/connections/spec/ecommerce/v2/ and https://segment.com/docs/connections/spec/track/,
-https://www.rudderstack.com/docs/event-spec/ecommerce-events-spec/, https://posthog.com/docs/data/event-spec/ecommerce-events
+Specifications: https://segment.com/docs/connections/spec/ecommerce/v2/ (and its first version, …/spec/ecommerce/),
+https://segment.com/docs/connections/spec/track/, https://www.rudderstack.com/docs/event-spec/ecommerce-events-spec/,
+https://posthog.com/docs/data/event-spec/ecommerce-events and https://posthog.com/docs/api/capture
 
 Passed over: calls that are no track calls, and what is no behaviour towards a product (Product Removed, Cart Viewed,
 Checkout Started, Promotion Viewed, Signed Up …).
@@ -13,8 +14,9 @@ Checkout Started, Promotion Viewed, Signed Up …).
 
 from collections.abc import Sequence
 
-from model.foreign import Draft, NoBehaviour, Source, each_call, folded, number, text, utc
+from model.foreign import Draft, NoBehaviour, Source, each_call, folded
 from model.rejection import EventError
+from model.values import moment, number, text
 
 KINDS = {
     folded(name): kind
@@ -22,18 +24,25 @@ KINDS = {
         "Products Searched": "search",
         "Product List Viewed": "impression",
         "Product List Filtered": "impression",
+        "Viewed Product Category": "impression",
         "Product Clicked": "click",
+        "Clicked Product": "click",
         "Product Viewed": "browse",
+        "Viewed Product": "browse",
         "Product Added": "cart",
+        "Added Product": "cart",
         "Product Added to Wishlist": "favourite",
         "Wishlist Product Added to Cart": "cart",
         "Product Reviewed": "review",
         "Order Completed": "purchase",
+        "Completed Order": "purchase",
         "Order Refunded": "return",
     }.items()
 }
-LISTS = frozenset(map(folded, ("Product List Viewed", "Product List Filtered", "Order Completed", "Order Refunded")))
-"""Events of several products."""
+MANY = frozenset({"impression", "purchase", "return"})
+"""Kinds of several products."""
+USERS = ("userId", "user_id", "distinct_id", "anonymousId", "anonymous_id")
+TIMES = ("timestamp", "originalTimestamp", "original_timestamp", "sentAt", "receivedAt")
 
 
 def split(record: Source) -> Sequence[Source | EventError]:
@@ -48,25 +57,31 @@ def _split(call: Source) -> Sequence[Source]:
     of_type = call.word("type")
     if of_type and of_type not in ("track", "capture"):
         raise NoBehaviour(of_type)
-    call.named("event", KINDS)
+    kind = call.named("event", KINDS, free=True)
     properties = call.inner("properties")
-    name = folded(call.fields["event"])
-    return properties.some("products", optional=name != "ordercompleted") if name in LISTS else [properties]
+    if kind in MANY:
+        return properties.some("products", optional=kind != "purchase")
+    # Some shops list the one product, too, as the destinations of these systems want it.
+    listed = properties.each("products") if type(properties.fields.get("products")) in (list, dict) else ()
+    return listed or [properties]
 
 
 def event(part: Source) -> Draft:
     """The event of a product, or of the call's properties."""
     properties = part if part.place < 0 else part.parent
     call = properties.parent
-    draft = Draft(KINDS[folded(call.fields["event"])])
+    draft = Draft(KINDS[folded(call.fields["event"])], on_arrival=True)
     draft.take("event_id", call, "messageId", "message_id", "uuid", read=text)
-    draft.user(call, "userId", "user_id", "distinct_id", "anonymousId", "anonymous_id")
-    draft.take("at", call, "timestamp", "originalTimestamp", "original_timestamp", "sentAt", "receivedAt", read=utc)
+    draft.user(call, *USERS)
+    if "user_id" not in draft.fields and "distinct_id" in properties.fields:
+        draft.user(properties, "distinct_id")
+    draft.take("at", call.parent, "sentAt", "sent_at", read=moment)
+    draft.take("at", call, *TIMES, read=moment)
     draft.take("session_id", properties, "$session_id", "session_id", read=text)
     if draft.fields["kind"] == "search":
         draft.take("query", properties, "query")
         return draft
-    draft.take("item_id", part, "product_id", "productId", "sku", "id", read=text)
+    draft.take("item_id", part, "product_id", "productId", "id", "sku", read=text)
     draft.take("price", part, "price", read=number)
     draft.take("quantity", part, "quantity", read=number)
     draft.item(part, title=("name",), category=("category",), brand=("brand",))

@@ -1,7 +1,7 @@
 """Laws of the formats: whatever the JSON, events or rejections; a spoiled example is rejected by its field, or good."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -14,9 +14,10 @@ from model.fields import Fields
 from model.foreign import Draft, NoBehaviour
 from model.formats import NAMES, adapter
 from model.reading import parts, reader, reading
+from model.rejection import Reason
 from stream.loglines import LineError, Record, records
 from tests.contract.test_schemas import EVENT
-from tests.formats import EXAMPLES, RECORD_ID, Example
+from tests.formats import EXAMPLE_NAMES, EXAMPLES, RECORD_ID, Example
 from tests.property.strategies import json_values, odd_values
 
 Path = tuple[str | int, ...]
@@ -86,8 +87,14 @@ def spoil(example: Example, data: st.DataObject) -> tuple[Fields, Path]:
     return fields, path
 
 
+BEHAVIOURS = {"event", "event_name", "name", "type", "eventType", "EVENT_TYPE", "event_type", "action_name", "kind"}
+"""Fields that name a behaviour: under another name, others are needed."""
+
+
 def about(fault: EventError, path: Path) -> bool:
     """Whether a rejection names the field at this place (its version may be left out), or the one that holds it."""
+    if path[-1] in BEHAVIOURS and fault.reason is Reason.FIELD_MISSING:
+        return True
     words = filter(None, re.split(r"[.\[ ]", fault.field))
     return any(str(path[0]).startswith(word) for word in words)
 
@@ -110,6 +117,24 @@ def test_a_spoiled_example_is_rejected_by_the_fields_name_or_still_good(name: st
             except EventError:
                 continue
             EVENT.validate(part.fields)
+
+
+@pytest.mark.parametrize("case", [str.upper, str.title, str.swapcase])
+@pytest.mark.parametrize("example", EXAMPLES, ids=EXAMPLE_NAMES)
+def test_a_behaviour_in_another_case_is_the_same_or_none_of_the_formats(
+    example: Example, case: Callable[[str], str]
+) -> None:
+    fields = example.fields
+    for path in list(paths(fields)):
+        holder: Any = fields
+        for name in path[:-1]:
+            holder = holder[name]
+        if path[-1] in BEHAVIOURS and isinstance(holder[path[-1]], str):
+            holder[path[-1]] = case(holder[path[-1]])
+    found = reading(adapter(example.form), fields, RECORD_ID)
+    if example.form != "firstclick" and example.form != "common":
+        assert not found.faults
+    assert len(found.events) in (0, len(example.events)) or len(example.events) > 1
 
 
 @pytest.mark.parametrize("name", NAMES)

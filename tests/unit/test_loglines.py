@@ -101,6 +101,21 @@ def test_a_line_that_cannot_be_addressed_is_refused(line: bytes, reason: str) ->
     assert str(refused.value) == reason
 
 
+def test_a_call_of_a_batch_without_a_time_has_the_batchs_and_else_the_time_of_sending() -> None:
+    call = {"type": "track", "event": "Product Viewed", "userId": "u", "properties": {"product_id": "i"}}
+    batch = {"batch": [call], "sentAt": "2026-01-02T00:00:00.000Z"}
+    assert made(batch, "segment").at_ms == 1_767_312_000_000
+    (sent,) = records(orjson.dumps(call), 1, form="segment", subject="events", name="log", now_ms=NOW_MS)
+    assert isinstance(sent, Record)
+    assert (sent.at_ms, orjson.loads(sent.value or b"")["at"]) == (NOW_MS, NOW_MS)
+
+
+def test_each_value_of_a_list_in_one_line_has_an_id_of_its_own() -> None:
+    row = {"user_id": "u", "item_id": "i", "type": "view", "timestamp": 1291191960}
+    found = [one.event for one in records(orjson.dumps([row, row]), 7, form="common", subject="events", name="log")]
+    assert [event.event_id for event in found if event] == ["log-7.0", "log-7.1"]
+
+
 def test_an_event_without_a_readable_time_is_sent_all_the_same() -> None:
     assert made({"user_id": "u", "at": "yesterday"}, "firstclick").at_ms is None
 
