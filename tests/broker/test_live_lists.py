@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -159,8 +160,8 @@ def test_a_workers_shelf_is_counted_as_that_of_evaluate(
         # Of several of one kind in a micro-batch only the newest time is told.
         assert expected.since_ms <= item.since_ms <= max([at_ms for _, at_ms in item.counts.values()], default=0)
         assert item.counts.keys() == expected.counts.keys()
-        for kind, (count, at_ms) in expected.counts.items():
-            assert item.counts[kind] == (pytest.approx(count, rel=0.01), at_ms)
+        for kind, (value, at_ms) in expected.counts.items():
+            assert item.counts[kind] == (pytest.approx(value, rel=0.01), at_ms)
         assert item.before.steps == pytest.approx(expected.before.steps, abs=1e-3)
         assert item.before.weights == pytest.approx(expected.before.weights, abs=1e-3)
         followed += len(item.before.weights)
@@ -173,15 +174,19 @@ def test_what_others_had_together_just_now_is_recommended(broker: Broker, tmp_pa
     with closing(Fleet(broker.bootstrap, bundle.path, tmp_path)) as fleet:
         producer = Producer({"bootstrap.servers": broker.bootstrap, "partitioner": "murmur2_random", "log_level": 0})
 
+        now_ms = count(int(time.time() * 1000))  # Each event at a time of its own: else ids would order them.
+
         def click(user: str, item_id: str) -> None:
             event = {"event_id": f"{user} {item_id}", "user_id": user, "kind": "click", "item_id": item_id}
-            producer.produce("events", orjson.dumps(event | {"at": int(time.time() * 1000)}), user.encode())
+            producer.produce("events", orjson.dumps(event | {"at": next(now_ms)}), user.encode())
 
         for title in TITLES:
             producer.produce(topics.ITEMS, orjson.dumps({"title": title}), title.encode())
         producer.flush(20)
         fleet.start("one", counts_every_ms=50).await_ready(len(TITLES))
         click("before", first)
+        producer.flush(20)
+        fleet.await_committed("events")
         for n in range(30):
             click(f"shopper {n}", first)
             click(f"shopper {n}", second)
@@ -196,6 +201,7 @@ def test_what_others_had_together_just_now_is_recommended(broker: Broker, tmp_pa
             fleet.await_committed("events")
             return [item["item_id"] for item in newest(fleet.dump(topics.RECOMMENDATIONS))[user]["items"]]
 
-        eventually(lambda n=iter(range(99)): gets(f"after {next(n)}")[0] == second, 30.0, "the next one gets the pair")
+        numbers = count()
+        eventually(lambda: gets(f"after {next(numbers)}")[0] == second, 30.0, "the next one gets the pair")
         lists = newest(fleet.dump(topics.RECOMMENDATIONS))
     assert lists["before"]["items"][0]["item_id"] != second
