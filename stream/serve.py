@@ -68,7 +68,7 @@ class Followed:
         self, name: str, topic: str, apply: Callable[[Sequence[tuple[int, Pair]]], None], begin: Mapping[int, int]
     ) -> None:
         count = len(partitions(self._admin, topic, "topic", self._client["bootstrap.servers"]))
-        self._followers[name] = Follower(self._client, self._admin, topic, count, None, apply, begin)
+        self._followers[name] = Follower(self._client, self._admin, topic, count, None, apply, begin, gentle=True)
 
     def _keep(self, topic: str, outputs: Sequence[Any]) -> None:
         self.state.apply(topic, outputs, self._followers[topic].passed, _now_ms())
