@@ -180,13 +180,18 @@ class Sqlite:
 
 def _put(file: sqlite3.Connection, topic: str, output: Output) -> int:
     """Holds it unless what is held is newer. Returns how many users more that makes."""
-    newer = """
-        UPDATE outputs SET at_ms = :at_ms, version = :version, model = :model, body = :body
-        WHERE topic = :topic AND user_id = :user_id AND (:at_ms, :version) >= (at_ms, version)
+    user_id, at_ms, version, model, body = output
+    # One statement where the user is new: that is nearly everybody while a topic is read for the first time.
+    if file.execute("INSERT OR IGNORE INTO outputs VALUES (?, ?, ?, ?, ?, ?)", (topic, *output)).rowcount:
+        return 1
+    file.execute(
         """
-    new = "INSERT OR IGNORE INTO outputs VALUES (:topic, :user_id, :at_ms, :version, :model, :body)"
-    told = {"topic": topic, **output._asdict()}
-    return 0 if file.execute(newer, told).rowcount else file.execute(new, told).rowcount
+        UPDATE outputs SET at_ms = ?, version = ?, model = ?, body = ?
+        WHERE topic = ? AND user_id = ? AND (?, ?) >= (at_ms, version)
+        """,
+        (at_ms, version, model, body, topic, user_id, at_ms, version),
+    )
+    return 0
 
 
 def _gone(file: sqlite3.Connection, topic: str, gone: Gone) -> int:

@@ -37,10 +37,7 @@ RATE = 1_000
 SECONDS = 10
 TURNS = 3  # The machine may have company: all turns are told, and the middle one.
 WARM_S = 2
-BATCH_EVERY_S = (
-    1.0  # So many users' lists and vectors at once, as a busy worker commits them: what delays answers most.
-)
-BATCH_USERS = 1_000
+BATCH_USERS, BATCH_EVERY_S = 1_000, 1.0  # At once, as a busy worker commits them: that delays answers most.
 MOST = 20_000
 LIMIT_MS = 5.0
 
