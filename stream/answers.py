@@ -15,15 +15,17 @@ for byte, so an answer costs a look-up.
 import json
 import logging
 from importlib.resources import files
+from time import perf_counter
 from typing import Any, Protocol
 
 import orjson
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from stream import topics
 from stream.popular import Popular, as_list, etag_of
-from stream.states import State
+from stream.serve_metrics import OTHER, Held, ServeMetrics
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +34,8 @@ PROBLEM = "application/problem+json"  # RFC 9457
 STALE = "Firstclick-Stale"
 
 
-class Source(Protocol):
+class Source(Held, Protocol):
     """What the pages are told from."""
-
-    @property
-    def state(self) -> State:
-        """The newest of every user."""
 
     @property
     def popular(self) -> Popular | None:
@@ -51,27 +49,26 @@ class Source(Protocol):
     def alive(self) -> bool:
         """Nothing that reads has ended."""
 
-    def silent_s(self) -> float:
-        """Seconds since a broker answered; 0 while they do."""
-
-    def told(self) -> dict[str, Any]:
-        """For /readyz: what was read and skipped."""
-
 
 def web_app(source: Source) -> web.Application:
     """The pages."""
     document = orjson.dumps(openapi())
-    app = web.Application(middlewares=[_problems])
-    pages = Pages(source)
+    metrics = ServeMetrics(source)
+    pages = Pages(source, metrics)
+    app = web.Application(middlewares=[_measured(metrics), _problems])
 
     async def described(request: web.Request) -> web.Response:
         return web.Response(body=document, content_type="application/json")
 
-    app.router.add_get("/v1/users/{user_id}/recommendations", pages.recommendations)
-    app.router.add_get("/v1/users/{user_id}/interest", pages.interest)
-    app.router.add_get("/openapi.json", described)
-    app.router.add_get("/healthz", pages.healthz)
-    app.router.add_get("/readyz", pages.readyz)
+    for name, path, page in (
+        ("recommendations", "/v1/users/{user_id}/recommendations", pages.recommendations),
+        ("interest", "/v1/users/{user_id}/interest", pages.interest),
+        ("openapi", "/openapi.json", described),
+        ("healthz", "/healthz", pages.healthz),
+        ("readyz", "/readyz", pages.readyz),
+        ("metrics", "/metrics", pages.metrics),
+    ):
+        app.router.add_get(path, page, name=name)
     return app
 
 
@@ -89,8 +86,8 @@ def openapi() -> dict[str, Any]:
 class Pages:
     """What each page answers."""
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
+    def __init__(self, source: Source, metrics: ServeMetrics) -> None:
+        self._source, self._metrics = source, metrics
 
     async def recommendations(self, request: web.Request) -> web.Response:
         """A user's list, or on demand what is popular."""
@@ -122,11 +119,15 @@ class Pages:
 
     async def readyz(self, request: web.Request) -> web.Response:
         """200 once all has been read, and while no broker answers: old lists everywhere are better than none."""
-        ready = self._source.caught_up and self._source.alive
-        silent_s = self._source.silent_s()
+        source = self._source
+        ready, silent_s = source.ready, source.silent_s()
         told = {"ready": ready, "broker": "silent" if silent_s else "answers", "silent_s": round(silent_s, 1)}
-        body = orjson.dumps(told | self._source.told())
+        body = orjson.dumps({**told, "read": source.read(), "skipped": source.skipped()})
         return web.Response(body=body, content_type="application/json", status=200 if ready else 503)
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """For Prometheus."""
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     def _held(self, request: web.Request, topic: str) -> web.Response | None:
         """What is held of the request's user; None: nothing is."""
@@ -151,6 +152,20 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
     return web.Response(status=status, body=orjson.dumps(told), content_type=PROBLEM, headers=headers)
 
 
+def _measured(metrics: ServeMetrics) -> Middleware:
+    """Counts every request, whatever becomes of it."""
+
+    @web.middleware
+    async def measured(request: web.Request, handler: Handler) -> web.StreamResponse:
+        began = perf_counter()
+        response = await handler(request)
+        route = request.match_info.route.name or OTHER
+        metrics.answered(route, response.status, perf_counter() - began)
+        return response
+
+    return measured
+
+
 @web.middleware
 async def _problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """What aiohttp refuses, and what nobody foresaw, in the form of all errors."""
@@ -160,5 +175,6 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
         allow = {"Allow": refused.headers["Allow"]} if "Allow" in refused.headers else None
         return problem(refused.status, f"{request.method} {request.path}: {refused.reason}; see /openapi.json", allow)
     except Exception:
-        log.exception("a bug in firstclick on %s", request.path)
+        # The page, not the path: that names a user.
+        log.exception("a bug in firstclick on %s", request.match_info.route.name or OTHER)
         return problem(500, "a bug in firstclick: see the log")

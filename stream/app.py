@@ -20,7 +20,7 @@ from stream.batcher import Batcher
 from stream.collector import calm
 from stream.errors import Exit, NotAllowed, Unreachable, exit_code
 from stream.follower import Follower
-from stream.logs import config
+from stream.logs import config, use_key
 from stream.pages import add_pages
 from stream.parts import Parts, build
 from stream.settings import Settings
@@ -203,6 +203,8 @@ def run(settings: Settings, joined: Callable[[Settings], Parts] = build) -> int:
         joined: makes the parts; tests of faults pass one that exchanges a part for a careless one.
     """
     _port_is_free(settings)
+    if settings.hash_key:
+        use_key(settings.hash_key)
     dictConfig(config(settings.log, settings.log_level))  # Faust sets it once more, when it starts.
     parts = joined(settings)
     worker = faust.Worker(

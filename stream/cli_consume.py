@@ -53,12 +53,13 @@ def serve(
 
     Any number may run beside each other, each with the whole of the topics. SIGTERM and Ctrl-C end it in good order.
     """
-    import logging
+    import logging.config
 
+    from stream.logs import config
     from stream.serve import Followed, run
     from stream.states import state_of
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.config.dictConfig(config("text", "info"))
     held = state_of(state)
     return run(Followed(_client(bootstrap, kafka), held, popular, catalogue), host, port, click.echo)
 

@@ -21,13 +21,16 @@ PORT = 8090
     help="The worker's model.  [env: FIRSTCLICK_BUNDLE]  [default: zero-shot]",
 )
 @click.option("--events", default="events", show_default=True, help="The topic that visitors' events go to.")
+@click.option("--group", default="firstclick", show_default=True, help="The workers'; the page says when it is empty.")
 @click.option(
     "--at",
     "at_ms",
     type=Moment(),
     help="The time in the shop, where a log of long ago is replayed; it goes on with the newest event.  [default: now]",
 )
-def shop(bootstrap: str, kafka: dict[str, Any], port: int, bundle: Path | None, events: str, at_ms: int | None) -> int:
+def shop(
+    bootstrap: str, kafka: dict[str, Any], port: int, bundle: Path | None, events: str, group: str, at_ms: int | None
+) -> int:
     """A small shop in the browser, to see lists change with every click. It needs a worker, and listens on 127.0.0.1.
 
     It is a client like any other: it sends to the topics and reads what comes back. Ctrl-C ends it.
@@ -36,5 +39,5 @@ def shop(bootstrap: str, kafka: dict[str, Any], port: int, bundle: Path | None, 
     from stream.page.run import serve
 
     client = {"bootstrap.servers": bootstrap, **kafka}
-    serve(client, bundle or DEFAULT_BUNDLE, port, events=events, at_ms=at_ms, say=click.echo)
+    serve(client, bundle or DEFAULT_BUNDLE, port, events=events, group=group, at_ms=at_ms, say=click.echo)
     return Exit.DONE

@@ -57,7 +57,7 @@ def resolved(properties: Mapping[str, str]) -> dict[str, str]:
     Raises:
         WrongUsage: a file or variable is not there.
     """
-    return {name: _resolved(name, value) for name, value in properties.items()}
+    return {name: pointed(f"--kafka: {name}", value) for name, value in properties.items()}
 
 
 def shown(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,18 +96,24 @@ def _text(name: object, value: object) -> str:
     return str(value)
 
 
-def _resolved(name: str, value: str) -> str:
+def pointed(name: str, value: str) -> str:
+    """What a value `file:PATH` or `env:NAME` points to; any other is meant itself.
+
+    Args:
+        name: of the setting, for the error.
+
+    Raises:
+        WrongUsage: the file or variable is not there.
+    """
     kind, colon, place = value.partition(":")
     if not colon or kind not in ("file", "env"):
         return value
     if kind == "env":
         if place not in os.environ:
-            raise WrongUsage(
-                f"--kafka: {name} is to come from the variable {place}, which is not set", f"export {place}"
-            )
+            raise WrongUsage(f"{name} is to come from the variable {place}, which is not set", f"export {place}")
         return os.environ[place]
     try:
         return Path(place).read_text().removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "not UTF-8"
-        raise WrongUsage(f"--kafka: {name} is to come from {place}, which cannot be read ({why})") from None
+        raise WrongUsage(f"{name} is to come from {place}, which cannot be read ({why})") from None

@@ -1,11 +1,13 @@
 """Beside the line: what the worker says, as lines for people or as JSON, and what it must not say.
 
-Knows nothing of who says it. A user's id is told as a hash; texts, and the message of an exception that nobody foresaw
-(it may quote one), are told at level debug alone.
+Knows nothing of who says it. A user's id is told as a hash with a key: without one, whoever has the logs and a list of
+ids, or patience enough for all telephone numbers, would know who is who. Texts, and the message of an exception that
+nobody foresaw (it may quote one), are told at level debug alone.
 """
 
 import hashlib
 import logging
+import secrets
 import traceback
 from datetime import UTC, datetime
 from types import TracebackType
@@ -22,9 +24,18 @@ LINE = "%(asctime)s %(levelname)-8s %(name)s: %(message)s"
 Raised = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
+_key = secrets.token_bytes(32)
+
+
+def use_key(key: bytes) -> None:
+    """From now on this process hashes with this key, of at most 64 bytes, and not with one of its own."""
+    global _key
+    _key = key
+
+
 def hashed(user_id: str) -> str:
-    """The user as logs tell of one: the same on every worker, and not to be read back by looking at it."""
-    return "user-" + hashlib.blake2b(user_id.encode(errors="surrogatepass"), digest_size=6).hexdigest()
+    """The user as logs tell of one: the same wherever the key is, and nobody's name to who has not got it."""
+    return "user-" + hashlib.blake2b(user_id.encode(errors="surrogatepass"), key=_key, digest_size=6).hexdigest()
 
 
 class Discreet(logging.Formatter):

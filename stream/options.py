@@ -155,6 +155,9 @@ def settings_of(toml: Path | None, given: Mapping[str, Any]) -> "Settings":
     if urlsplit(str(told.get("registry", ""))).password:
         remedy = "set FIRSTCLICK_REGISTRY, or registry in the file of --config"
         raise WrongUsage("--registry holds a secret, and every user of this machine can read it here", remedy)
+    if not str(told.get("log_key", "file:")).startswith(("file:", "env:")):
+        remedy = "write file:PATH or env:NAME for it, or set FIRSTCLICK_LOG_KEY"
+        raise WrongUsage("--log-key holds a secret, and every user of this machine can read it here", remedy)
     return Settings.load(toml, **told)
 
 

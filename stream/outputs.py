@@ -84,7 +84,8 @@ def read_output(topic: str, key: bytes | None, value: bytes | None) -> Output | 
 def _fault(topic: str, told: Any) -> str:
     if topic == topics.INTERESTS:
         vector = told.get("vector")
-        whole = isinstance(vector, list) and vector and all(isinstance(number, int | float) for number in vector)
+        # By their types: to ask each number takes three times as long as all the rest.
+        whole = isinstance(vector, list) and vector and {int, float}.issuperset(map(type, vector))
         return "" if whole and told.get("dim") == len(vector or ()) else "vector must be a list of `dim` numbers"
     match told:
         case {"rec_id": str(), "stage": str(), "trigger": {"event_id": str()}, "items": list(items)}:

@@ -6,6 +6,7 @@ popularity needs: an available item's place is that which a worker would give it
 
 import logging
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,8 +40,8 @@ class Popular:
         self._newest_ms = 0
         self.body = b"[]"
         """The list's `items`, as JSON; exchanged as a whole by the follower's thread."""
-        self.skipped = 0
-        """Records that are none of this version's."""
+        self.skipped: Counter[str] = Counter()
+        """What is wrong -> how many records."""
 
     def apply(self, records: Sequence[tuple[int, Pair]]) -> None:
         """Takes in (partition, record) in the order of the topic."""
@@ -50,7 +51,7 @@ class Popular:
             except (ValueError, LookupError, TypeError) as error:  # A later version's: what is held of it still holds.
                 if not self.skipped:
                     log.warning("catalogue[%d], key %r, is skipped: %s", partition, key, error)
-                self.skipped += 1
+                self.skipped["of another version"] += 1
                 continue
             if item is None or not item.available:
                 self._remove(key.decode())

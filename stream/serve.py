@@ -31,6 +31,8 @@ from stream.topics import partitions
 log = logging.getLogger(__name__)
 
 FOLLOWED = (topics.RECOMMENDATIONS, topics.INTERESTS)
+CATALOGUE = "catalogue"
+"""How the catalogue is called where topics are told: its topic's name differs from model to model."""
 PULSE_S = 2.0  # A silent broker is told after one to two of these.
 # Python's own 5 ms is what an answer would wait while a follower's thread parses: the p99 that is promised, all of it.
 SWITCH_S = 0.0005
@@ -57,16 +59,16 @@ class Followed:
         self._followers: dict[str, Follower] = {}
         for topic, outputs in self._outputs.items():
             begin = state.begin(topic, _source(self._admin, topic, client), _now_ms())
-            self._follow(topic, outputs.apply, begin)
+            self._follow(topic, topic, outputs.apply, begin)
         if self.popular is not None:
-            self._follow(catalogue_of(self._admin, catalogue), self.popular.apply, {})
+            self._follow(CATALOGUE, catalogue_of(self._admin, catalogue), self.popular.apply, {})
         self._heard_s, self._silent = time.monotonic(), False
 
     def _follow(
-        self, topic: str, apply: Callable[[Sequence[tuple[int, Pair]]], None], begin: Mapping[int, int]
+        self, name: str, topic: str, apply: Callable[[Sequence[tuple[int, Pair]]], None], begin: Mapping[int, int]
     ) -> None:
         count = len(partitions(self._admin, topic, "topic", self._client["bootstrap.servers"]))
-        self._followers[topic] = Follower(self._client, self._admin, topic, count, None, apply, begin)
+        self._followers[name] = Follower(self._client, self._admin, topic, count, None, apply, begin, gentle=True)
 
     def _keep(self, topic: str, outputs: Sequence[Any]) -> None:
         self.state.apply(topic, outputs, self._followers[topic].passed, _now_ms())
@@ -87,6 +89,11 @@ class Followed:
     def caught_up(self) -> bool:
         """All topics have been read to where they ended at the start."""
         return all(follower.ready.is_set() for follower in self._followers.values())
+
+    @property
+    def ready(self) -> bool:
+        """All has been read, and is read on."""
+        return self.caught_up and self.alive
 
     @property
     def alive(self) -> bool:
@@ -110,12 +117,18 @@ class Followed:
             log.warning("the brokers answer again after %.0f s", self.silent_s())
         self._heard_s, self._silent = time.monotonic(), False
 
-    def told(self) -> dict[str, Any]:
-        """What was read and skipped, by topic."""
-        skipped: dict[str, Any] = {topic: outputs.skipped for topic, outputs in self._outputs.items()}
-        if self.popular is not None:
-            skipped["catalogue"] = self.popular.skipped
-        return {"read": {topic: outputs.read for topic, outputs in self._outputs.items()}, "skipped": skipped}
+    def newest_ms(self) -> dict[str, int]:
+        """Topic -> when its newest record was written (epoch); 0 before the first."""
+        return {name: follower.newest_ms for name, follower in self._followers.items()}
+
+    def read(self) -> dict[str, int]:
+        """Topic of outputs -> records read."""
+        return {topic: outputs.read for topic, outputs in self._outputs.items()}
+
+    def skipped(self) -> dict[str, Mapping[str, int]]:
+        """Topic -> what is wrong -> records passed over for it."""
+        told: dict[str, Mapping[str, int]] = {topic: outputs.skipped for topic, outputs in self._outputs.items()}
+        return told if self.popular is None else {**told, CATALOGUE: self.popular.skipped}
 
 
 def _now_ms() -> int:
@@ -190,5 +203,5 @@ async def _caught_up(followed: Followed) -> None:
     began = time.monotonic()
     while not followed.caught_up:
         await asyncio.sleep(0.05)
-    log.info("all is read after %.1f s: %s", time.monotonic() - began, followed.told()["read"])
+    log.info("all is read after %.1f s: %s", time.monotonic() - began, followed.read())
     calm()

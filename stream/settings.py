@@ -23,7 +23,7 @@ from pydantic_settings import (
 from model.bundle import DEFAULT_BUNDLE
 from model.formats import CONTRACT
 from model.formats import NAMES as FORMATS
-from stream.client import resolved, told_properties
+from stream.client import pointed, resolved, told_properties
 from stream.errors import WrongUsage
 
 
@@ -50,6 +50,19 @@ def split_format(name: str) -> tuple[str, str]:
     return topic, form or CONTRACT
 
 
+KEY_BYTES = range(16, 65)
+"""Shorter, it could be guessed; longer, BLAKE2b takes none."""
+
+
+def _key(value: object) -> object:
+    """The text, once what it points to has been found long enough."""
+    if isinstance(value, str) and value and len(pointed("--log-key", value).encode()) not in KEY_BYTES:
+        remedy = "write one with `openssl rand -hex 32`"
+        raise WrongUsage(f"--log-key must have {KEY_BYTES[0]} to {KEY_BYTES[-1]} bytes, it has not", remedy)
+    return value
+
+
+HashKey = Annotated[str, BeforeValidator(_key)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,200}$")]
 
@@ -228,6 +241,14 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = _knob(
         "info", "Operations", "What the log tells. User ids are hashed; only debug quotes texts."
     )
+    log_key: HashKey = _knob(
+        "",
+        "Operations",
+        "Key of the hashes that stand for user ids in the log: file:PATH or env:NAME, 16 to 64 bytes. The same on all "
+        "workers: a user is the same hash in all their logs, and who has the key can look one up. Without it each "
+        "process draws a key of its own, and forgets it.",
+        repr=False,  # May be the secret itself.
+    )
 
     @field_validator("events")
     @classmethod
@@ -249,6 +270,11 @@ class Settings(BaseSettings):
     def replica_name(self) -> str:
         """This worker's stable name: `replica`, else host name and web port (which no two workers of a host share)."""
         return self.replica or f"{socket.gethostname()}-{self.web_port}"
+
+    @property
+    def hash_key(self) -> bytes:
+        """What `log_key` points to; empty where none is told."""
+        return pointed("--log-key", self.log_key).encode()
 
     @property
     def client(self) -> dict[str, str | int | float | bool]:

@@ -38,6 +38,9 @@ class State(Protocol):
     def get(self, topic: str, user_id: str) -> Output | None:
         """The newest of a user."""
 
+    def users(self, topic: str) -> int:
+        """How many are held."""
+
     def close(self) -> None:
         """Nothing is asked any more."""
 
@@ -69,6 +72,10 @@ class Memory:
         """See `State`."""
         return self._held.get(topic, {}).get(user_id)
 
+    def users(self, topic: str) -> int:
+        """See `State`."""
+        return len(self._held.get(topic, {}))
+
     def close(self) -> None:
         """Nothing to do."""
 
@@ -88,6 +95,7 @@ class Sqlite:
 
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, threading.Lock()
+        self._users: dict[str, int] = {}  # Counted once, at the start: SQLite would go through all of them.
         with self._told():
             self._writer = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             (form,) = self._writer.execute("PRAGMA user_version").fetchone()
@@ -119,27 +127,21 @@ class Sqlite:
         """Where the file ended, unless it is of another source or too old."""
         with self._writing() as file:
             known = file.execute("SELECT source, read_ms FROM sources WHERE topic = ?", (topic,)).fetchone()
+            (self._users[topic],) = file.execute("SELECT count(*) FROM outputs WHERE topic = ?", (topic,)).fetchone()
             if known is not None and known[0] == source and now_ms - known[1] <= KEPT_MS:
                 return dict(file.execute("SELECT partition, next FROM places WHERE topic = ?", (topic,)))
             file.execute("DELETE FROM outputs WHERE topic = ?", (topic,))
             file.execute("DELETE FROM places WHERE topic = ?", (topic,))
             file.execute("REPLACE INTO sources VALUES (?, ?, ?)", (topic, source, now_ms))
+            self._users[topic] = 0
             return {}
 
     def apply(self, topic: str, outputs: Sequence[Output | Gone], passed: Mapping[int, int], now_ms: int) -> None:
         """One transaction: outputs and the places to go on from are never apart."""
         with self._writing() as file:
             for output in outputs:
-                if isinstance(output, Gone):
-                    file.execute("DELETE FROM outputs WHERE topic = ? AND user_id = ?", (topic, output.user_id))
-                    continue
-                file.execute(
-                    """
-                    INSERT INTO outputs VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-                        at_ms = excluded.at_ms, version = excluded.version, model = excluded.model, body = excluded.body
-                    WHERE (excluded.at_ms, excluded.version) >= (outputs.at_ms, outputs.version)
-                    """,
-                    (topic, *output),
+                self._users[topic] += (
+                    _gone(file, topic, output) if isinstance(output, Gone) else _put(file, topic, output)
                 )
             places = [(topic, partition, offset) for partition, offset in passed.items()]
             file.executemany("REPLACE INTO places VALUES (?, ?, ?)", places)
@@ -150,6 +152,10 @@ class Sqlite:
         asked = "SELECT user_id, at_ms, version, model, body FROM outputs WHERE topic = ? AND user_id = ?"
         found = self._reader.execute(asked, (topic, user_id)).fetchone()
         return None if found is None else Output(*found)
+
+    def users(self, topic: str) -> int:
+        """See `State`."""
+        return self._users.get(topic, 0)
 
     def close(self) -> None:
         """Gives the file back."""
@@ -170,6 +176,27 @@ class Sqlite:
         except sqlite3.Error as error:
             remedy = "name a file of its own in a folder that can be written, with room on its disk"
             raise NotAllowed(f"--state sqlite:{self._path}: {error}", remedy) from error
+
+
+def _put(file: sqlite3.Connection, topic: str, output: Output) -> int:
+    """Holds it unless what is held is newer. Returns how many users more that makes."""
+    user_id, at_ms, version, model, body = output
+    # One statement where the user is new: that is nearly everybody while a topic is read for the first time.
+    if file.execute("INSERT OR IGNORE INTO outputs VALUES (?, ?, ?, ?, ?, ?)", (topic, *output)).rowcount:
+        return 1
+    file.execute(
+        """
+        UPDATE outputs SET at_ms = ?, version = ?, model = ?, body = ?
+        WHERE topic = ? AND user_id = ? AND (?, ?) >= (at_ms, version)
+        """,
+        (at_ms, version, model, body, topic, user_id, at_ms, version),
+    )
+    return 0
+
+
+def _gone(file: sqlite3.Connection, topic: str, gone: Gone) -> int:
+    """Forgets the user. Returns how many users more that makes: -1 or 0."""
+    return -file.execute("DELETE FROM outputs WHERE topic = ? AND user_id = ?", (topic, gone.user_id)).rowcount
 
 
 def state_of(told: str) -> State:

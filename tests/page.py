@@ -41,7 +41,14 @@ class HandMadeHub:
     def __init__(self, folder: Path, **told: Any) -> None:
         self.shop = Shop(folder)
         self.hub = Hub(NOBODY, self.shop.bundle, **told)
+        self.read(True)
         self.put(*self.shop.themes)
+
+    def read(self, all_of_it: bool) -> None:
+        """All topics have been read to their end, or are being read."""
+        following = self.hub._following
+        (following.caught_up.set if all_of_it else following.caught_up.clear)()
+        self.hub._wake_all()
 
     def put(self, *item_ids: str, title: str | None = None) -> None:
         """The worker has put these on the shelf."""

@@ -33,16 +33,25 @@ class Following(threading.Thread):
     Args:
         client: librdkafka's settings, with `bootstrap.servers`.
         take: called in this thread.
+        forget: called in this thread where `anew` was asked for: what was taken is true no longer.
+        turned: called when `caught_up` or `trouble` has changed.
     """
 
-    def __init__(self, client: Mapping[str, Any], topics: Sequence[str], take: Callable[[Read], None]) -> None:
+    def __init__(
+        self,
+        client: Mapping[str, Any],
+        topics: Sequence[str],
+        take: Callable[[Read], None],
+        forget: Callable[[], None],
+        turned: Callable[[], None],
+    ) -> None:
         super().__init__(name="follow", daemon=True)
         self.caught_up = threading.Event()
         """Set once all topics have been read to where they ended."""
         self.trouble = ""
         """Why nothing is read just now."""
-        self._topics, self._take = topics, take
-        self._over = threading.Event()
+        self._topics, self._take, self._forget, self._turned = topics, take, forget, turned
+        self._over, self._anew = threading.Event(), threading.Event()
         self._client = {
             **client,
             "group.id": "firstclick-shop-page",  # The client wants one; it is never joined nor committed to.
@@ -56,6 +65,10 @@ class Following(threading.Thread):
             "log_level": 2,
         }
 
+    def anew(self) -> None:
+        """Forgets, and begins at the beginning."""
+        self._anew.set()
+
     def stop(self) -> None:
         """Reads no more."""
         self._over.set()
@@ -64,12 +77,16 @@ class Following(threading.Thread):
     def run(self) -> None:
         """The thread's body."""
         while not self._over.is_set():
+            if self._anew.is_set():
+                self._anew.clear()
+                self.caught_up.clear()
+                self._forget()
             consumer = Consumer(self._client)
             try:
                 self._follow(consumer)
             except KafkaException as error:
-                self.trouble = error.args[0].str()
-                log.warning("reading again in %.0f s: %s", AGAIN_S, self.trouble)
+                log.warning("reading again in %.0f s: %s", AGAIN_S, error.args[0].str())
+                self._stumble(error.args[0].str())
                 self._over.wait(AGAIN_S)
             finally:
                 consumer.close()
@@ -79,12 +96,12 @@ class Following(threading.Thread):
         for topic in self._topics:
             found = consumer.list_topics(topic, timeout=ASK_S).topics[topic]
             if found.error is not None:
-                raise KafkaException(found.error)
+                raise KafkaException(KafkaError(found.error.code(), f"{topic}: {found.error.str()}"))
             places += [TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in found.partitions]
         consumer.assign(places)
-        self.trouble = ""
+        self._stumble("")
         behind = {(place.topic, place.partition) for place in places}
-        while not self._over.is_set():
+        while not (self._over.is_set() or self._anew.is_set()):
             first = consumer.poll(POLL_S)
             if first is None:
                 continue
@@ -100,5 +117,11 @@ class Following(threading.Thread):
                     raise KafkaException(error)
             if records:
                 self._take(records)
-            if not behind:
+            if not behind and not self.caught_up.is_set():
                 self.caught_up.set()
+                self._turned()
+
+    def _stumble(self, trouble: str) -> None:
+        if trouble != self.trouble:
+            self.trouble = trouble
+            self._turned()

@@ -27,6 +27,7 @@ from stream.messages import read_catalogue_record, read_window_record, version_o
 from stream.page import views
 from stream.page.clock import Clock
 from stream.page.following import Following, Read
+from stream.page.looking import Looking
 from stream.page.products import Products
 from stream.page.sending import Sender
 from stream.page.visitors import Act, Seen, Visitor, Visitors
@@ -34,6 +35,8 @@ from stream.page.visitors import Act, Seen, Visitor, Visitors
 VISITOR = "visitor-"
 """How the user ids of the page's visitors begin."""
 NEW = "new-"
+GROUP = "firstclick"
+"""The workers' consumer group, unless told otherwise: the default of their setting `group`."""
 ADDED = 20  # Then the oldest is shown no longer; it stays on the shelf.
 PARTS = ("list", "standing", "added", "system")
 """What a browser is told, each as a whole whenever it has changed; what somebody waits for first."""
@@ -41,6 +44,10 @@ PARTS = ("list", "standing", "added", "system")
 
 class UnknownProduct(LookupError):
     """The shelf has no such item."""
+
+
+class NotYet(Exception):
+    """The shelf is still being read."""
 
 
 @dataclass
@@ -62,6 +69,7 @@ class Hub:
     Args:
         client: librdkafka's settings, with `bootstrap.servers`.
         bundle: the worker's: it names the catalogue topic, and its item tower makes the vectors that facets come from.
+        group: the workers': whether it has a member is told.
         at_ms: the shop's time at the start, where a log of long ago is replayed; None: today's.
     """
 
@@ -72,10 +80,12 @@ class Hub:
         *,
         events: str = "events",
         items: str = topics.ITEMS,
+        group: str = GROUP,
         at_ms: int | None = None,
     ) -> None:
-        self.model, self._events, self._items = bundle.model, events, items
-        self.products = Products(Catalogue(item_tower(bundle, 1), bundle.half_life_ms, threads=1))
+        self.model, self._events, self._items, self._group = bundle.model, events, items, group
+        self._empty = partial(Catalogue, item_tower(bundle, 1), bundle.half_life_ms, threads=1)
+        self.products = Products(self._empty())
         self._clock = Clock(at_ms)
         self._visitors = Visitors(events)
         self._added: OrderedDict[str, Added] = OrderedDict()
@@ -83,28 +93,37 @@ class Hub:
         self._lock = threading.RLock()
         self._catalogue = topics.catalogue_topic(bundle.space)
         followed = (self._catalogue, topics.WINDOWS, topics.RECOMMENDATIONS, topics.INTERESTS, topics.REJECTED)
-        self._following = Following(client, followed, self.take)
-        self._sender = Sender(client, events, self._wake_all)
+        self._following = Following(client, followed, self.take, self._forget, self._wake_all)
+        self._looking = Looking(client, (events, *followed), group, self._wake_all, self._following.anew)
+        self._sender = Sender(client)
 
     def __enter__(self) -> Self:
         self._following.start()
         self._sender.start()
+        self._looking.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._looking.stop()
         self._following.stop()
-        self._sender.stop()
+        self._sender.stop(self._looking.kafka)
+
+    @property
+    def caught_up(self) -> bool:
+        """All topics have been read to where they ended: what is not here does not exist."""
+        return self._following.caught_up.is_set()
 
     @property
     def ready(self) -> bool:
         """All topics have been read, and there is something on the shelf."""
-        return self._following.caught_up.is_set() and len(self.products) > 0
+        return self.caught_up and len(self.products) > 0
 
     def act(self, user_id: str, fields: Mapping[str, Any]) -> None:
         """Sends what a visitor did; the same event id again does nothing.
 
         Raises:
             EventError: it is no event of the contract.
+            NotYet: the topics are still being read.
             UnknownProduct: it is about an item that is not on the shelf.
             BufferError: Kafka is away, and too much waits for it already.
         """
@@ -116,7 +135,7 @@ class Hub:
             value = orjson.dumps({**fields, "user_id": user_id, "at": self._clock.next(now_ms)})
             event = parse_event(value, user_id.encode(), None, int(now_ms))
             if event.item_id and self.products.get(event.item_id) is None:
-                raise UnknownProduct(event.item_id)
+                raise UnknownProduct(event.item_id) if self.caught_up else NotYet
             self._sender.send(self._events, user_id, value, int(now_ms), partial(self._acted, user_id, event.event_id))
             visitor.did(Act(render(event), now_ms))
 
@@ -153,7 +172,13 @@ class Hub:
                 "list": lambda: views.listing(visitor, self.products),
                 "system": lambda: views.system(visitor, self.products, self.model),
                 "standing": lambda: views.standing(
-                    visitor, self._sender.up, self._following.trouble, self.ready, time.time() * 1000
+                    visitor,
+                    kafka=self._looking.kafka,
+                    worker="" if self._looking.worker else self._group,
+                    trouble=self._following.trouble,
+                    read=self.caught_up,
+                    filled=len(self.products) > 0,
+                    now_ms=time.time() * 1000,
                 ),
                 "added": lambda: [self._told(added, user_id) for added in reversed(self._added.values())],
             }
@@ -202,6 +227,14 @@ class Hub:
             if trouble and item_id in self._added:
                 self._added[item_id].trouble = trouble
                 self._wake_all()
+
+    def _forget(self) -> None:
+        """Kafka was emptied: nothing that came of it holds any more. Whoever is here stays, and goes on."""
+        with self._lock:
+            self.products = Products(self._empty())
+            self._visitors.forget()
+            self._added.clear()
+            self._wake_all()
 
     def take(self, records: Read) -> None:
         """What came, in the order of each partition; repetitions change nothing."""

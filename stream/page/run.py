@@ -18,7 +18,14 @@ CLOSE_S = 2.0
 
 
 def serve(
-    client: Mapping[str, Any], bundle: Path, port: int, *, events: str, at_ms: int | None, say: Callable[[str], None]
+    client: Mapping[str, Any],
+    bundle: Path,
+    port: int,
+    *,
+    events: str,
+    group: str,
+    at_ms: int | None,
+    say: Callable[[str], None],
 ) -> None:
     """Serves the page until SIGTERM or Ctrl-C.
 
@@ -26,7 +33,7 @@ def serve(
         NotAllowed: the port cannot be had.
         BundleError: the bundle is not one that a worker may run.
     """
-    asyncio.run(_serve(Hub(client, Bundle.load(bundle), events=events, at_ms=at_ms), port, say))
+    asyncio.run(_serve(Hub(client, Bundle.load(bundle), events=events, group=group, at_ms=at_ms), port, say))
 
 
 async def _serve(hub: Hub, port: int, say: Callable[[str], None]) -> None:

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from model.event import EventError
 from stream.page.guard import BODY_BYTES, guarded, harden, sent_object
-from stream.page.hub import PARTS, VISITOR, Hub, UnknownProduct
+from stream.page.hub import PARTS, VISITOR, Hub, NotYet, UnknownProduct
 from stream.page.views import product
 
 COOKIE = "firstclick_visitor"
@@ -155,6 +155,8 @@ async def act(request: web.Request) -> web.Response:
         raise web.HTTPBadRequest(text=f"{error.reason}: {error.detail}") from error
     except UnknownProduct as error:
         raise web.HTTPNotFound(text="no such product on the shelf") from error
+    except NotYet as error:
+        raise web.HTTPServiceUnavailable(text="the shelf is still being read; try again in a second") from error
     except BufferError as error:
         raise _full() from error
     return _json({}, 202)
@@ -182,7 +184,8 @@ async def add(request: web.Request) -> web.Response:
 async def stream(request: web.Request) -> web.StreamResponse:
     """Server-sent events: each part of the hub as a whole, whenever it has changed.
 
-    A slow browser misses steps between, and never the newest state: nothing queues.
+    A slow browser misses steps between, and never the newest state: nothing queues. Until all topics have been read it
+    hears only how things stand: what it shows is newer than what would be sent.
     """
     user_id, hub, closing = _visitor(request), request.app[HUB], request.app[CLOSING]
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -195,7 +198,9 @@ async def stream(request: web.Request) -> web.StreamResponse:
     with suppress(ConnectionError), hub.listening(user_id, lambda: loop.call_soon_threadsafe(wake.set)):
         while not closing.is_set():
             quiet_s += TICK_S
-            for name in names:  # One after the other: nobody waits for the list until all the rest is made, too.
+            for name in (
+                names if hub.caught_up else ("standing",)
+            ):  # One after the other: nobody waits for the list until all the rest is made, too.
                 made = hub.part(user_id, name)
                 if sent.get(name) != made:
                     sent[name], quiet_s = made, 0.0

@@ -128,16 +128,28 @@ def _facets(interest: Mapping[str, Any] | None, products: Products, model: str) 
     }
 
 
-def standing(visitor: Visitor, kafka_up: bool, trouble: str, ready: bool, now_ms: float) -> View:
-    """How things stand: Kafka, and whether the worker answers. It is judged by what this visitor waits for."""
+def standing(
+    visitor: Visitor, *, kafka: bool, worker: str, trouble: str, read: bool, filled: bool, now_ms: float
+) -> View:
+    """How things stand: Kafka, and whether the worker answers. That is judged also by what this visitor waits for.
+
+    Args:
+        kafka: a broker answers.
+        worker: the group that has no worker; "" where there is one.
+        trouble: why nothing is read.
+        read: all topics have been.
+        filled: something stands on the shelf.
+    """
     waiting = list(visitor.waiting())
     oldest_ms = now_ms - waiting[0].sent_ms if waiting else 0.0
     refused = [(act.line.event_id, act.trouble) for act in visitor.acts.values() if act.trouble]
     late = oldest_ms > LATE_MS
     return {
-        "kafka": kafka_up,
+        "kafka": kafka,
+        "no_worker_in": worker,
         "trouble": trouble,
-        "ready": ready,
+        "read": read,
+        "ready": read and filled,
         "late": late,
         "waiting": len(waiting) if late else 0,
         "waiting_s": round(oldest_ms / 1000) if late else 0,

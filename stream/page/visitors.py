@@ -128,6 +128,12 @@ class Visitors:
         self._topic, self._most = topic, most
         self._met: OrderedDict[str, Visitor] = OrderedDict()
 
+    def forget(self) -> None:
+        """What came back of everybody, and what Kafka had of their acts; what is still to be sent stays."""
+        for user_id, visitor in self._met.items():
+            acts = OrderedDict((event_id, act) for event_id, act in visitor.acts.items() if act.offset is None)
+            self._met[user_id] = Visitor(user_id, self._topic, acts)
+
     def get(self, user_id: str) -> Visitor:
         """The visitor, now the one heard of last."""
         visitor = self._met.pop(user_id, None) or Visitor(user_id, self._topic)

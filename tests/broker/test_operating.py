@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ import pytest
 from confluent_kafka import Producer
 
 from stream.errors import Exit
-from stream.logs import hashed
 from tests.brokers import Embedded
 from tests.eventually import eventually
 from tests.fleet import PAGE_S, Fleet, Worker
@@ -26,6 +26,7 @@ from tests.unit.test_stream_metrics import exported, told_in_the_readme
 
 SHOPPER, STUMBLER, STUCK, DYING, CLUMSY = "ada@example.org", "bob 0815", "cleo-4711", "dora_99", "eve.private"
 TYPED = "something only for my sister"
+KEY = "of all workers, and no shopper's"
 ITEMS = ("red boots", "blue sandals", "green jam")
 LIMIT_MS = 5_000
 SEE_S = 60.0
@@ -42,6 +43,7 @@ class Life:
         self.hold.touch()
         program = ("-m", "tests.broker.sick", str(folder))
         more: dict[str, object] = {"log": "json", "stuck_ms": LIMIT_MS, "transaction_timeout_ms": LIMIT_MS}
+        more["log_key"] = KEY
         self.worker: Worker = fleet.start("only", program, **more)
         self._producer = Producer({"bootstrap.servers": fleet.bootstrap, "partitioner": "murmur2_random"})
         self._numbers = iter(range(10**6))
@@ -109,7 +111,7 @@ def test_a_window_that_the_model_stumbles_over_is_told_of_and_quoted_nowhere(lif
     life.event(STUMBLER, "search", query=f"stumble over {TYPED}")
     eventually(lambda: life.worker.counter("firstclick_lists_failed_total"), SEE_S, life.worker.said)
     (told,) = (line for line in life.log() if "no list for" in line["message"])
-    assert hashed(STUMBLER) in told["message"]
+    assert blake2b(STUMBLER.encode(), key=KEY.encode(), digest_size=6).hexdigest() in told["message"]
     assert told["level"] == "error"
     assert "sick.py" in told["traceback"]
     assert told["traceback"].endswith("ValueError")
@@ -134,7 +136,7 @@ def test_a_dead_background_task_ends_the_worker_with_a_code(life: Life) -> None:
 
 def test_the_logs_of_all_this_quote_nobody(life: Life) -> None:
     said = life.worker.said(1 << 30)
-    for private in (SHOPPER, STUMBLER, STUCK, DYING, CLUMSY, TYPED):
+    for private in (SHOPPER, STUMBLER, STUCK, DYING, CLUMSY, TYPED, KEY):
         assert private not in said
     assert {line["level"] for line in life.log()} >= {"info", "error"}
     assert {"at", "level", "logger", "message"} <= set.intersection(*(set(line) for line in life.log()))

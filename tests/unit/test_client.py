@@ -123,3 +123,33 @@ def test_every_command_that_knows_brokers_takes_the_properties(path: str) -> Non
         assert isinstance(command, click.Group)
         command = command.commands[name]
     assert any("--kafka" in param.opts for param in command.get_params(click.Context(command)))
+
+
+def test_the_key_of_the_logs_hashes_is_not_typed_either_and_no_settings_show_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "key"
+    file.write_text(PASSWORD + "\n")
+    assert Settings.load(log_key=f"file:{file}").hash_key == PASSWORD.encode()
+    assert Settings.load().hash_key == b""
+    assert invoke(["worker", "--log-key", PASSWORD]) == Exit.USAGE
+    assert "FIRSTCLICK_LOG_KEY" in (said := capsys.readouterr().err)
+    monkeypatch.setenv("FIRSTCLICK_LOG_KEY", PASSWORD)
+    settings = Settings.load()
+    assert settings.hash_key == PASSWORD.encode()
+    assert PASSWORD not in f"{settings!r} {said}"
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("fifteen bytes!!", "must have 16 to 64 bytes"),
+        ("x" * 65, "must have 16 to 64 bytes"),
+        ("file:/nowhere", "--log-key is to come from /nowhere"),
+        ("env:NO_SUCH_VARIABLE", "NO_SUCH_VARIABLE, which is not set"),
+    ],
+)
+def test_a_key_that_hides_nothing_or_is_not_there_is_refused_and_not_repeated(told: str, said: str) -> None:
+    with pytest.raises(WrongUsage, match=said) as refused:
+        Settings.load(log_key=told)
+    assert told not in str(refused.value)

@@ -21,7 +21,7 @@ class FakeConsumer:
         return self.first
 
     def consume(self, most: int, timeout: float) -> list[Any]:
-        return [record for record in self.rest if record is not None]
+        return [record for record in self.rest if record is not None][:most]
 
 
 def error(code: int, offset: int = -1001, *, fatal: bool = False) -> FakeRecord:
@@ -76,6 +76,11 @@ def test_who_does_not_know_the_broker_believes_its_end_event_or_a_record_as_late
     assert not by_record
     read(by_record, *plain("t", 0, 2))
     assert by_record
+
+
+def test_no_more_is_taken_at_once_than_was_asked_for() -> None:
+    consumer = cast(Consumer, FakeConsumer(plain("t", 0, *range(9))))
+    assert len(fetched(consumer, ToEnd({("t", 0): 1}, isolates=True), most=4)) == 4
 
 
 def test_passing_errors_are_survived() -> None:

@@ -1,6 +1,9 @@
 """The pages of `firstclick serve` over real HTTP, told from a source that a test sets."""
 
-from collections.abc import AsyncIterator
+import math
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -35,11 +38,21 @@ class FakeSource:
         for topic, value in zip(topics_of(), (a_list(user_id, version), an_interest(user_id, version)), strict=True):
             self.state.apply(topic, [read_output(topic, user_id.encode(), value)], {}, 0)
 
+    @property
+    def ready(self) -> bool:
+        return self.caught_up and self.alive
+
     def silent_s(self) -> float:
         return self.silent
 
-    def told(self) -> dict[str, Any]:
-        return {"read": {}, "skipped": {}}
+    def newest_ms(self) -> dict[str, int]:
+        return {topics.RECOMMENDATIONS: int(time.time() * 1000) - 5_000, topics.INTERESTS: 0, "catalogue": 0}
+
+    def read(self) -> dict[str, int]:
+        return dict.fromkeys(topics_of(), 7)
+
+    def skipped(self) -> dict[str, Mapping[str, int]]:
+        return {topics.RECOMMENDATIONS: {"no key": 2, "no list": 1}, topics.INTERESTS: {}, "catalogue": {}}
 
 
 def topics_of() -> tuple[str, str]:
@@ -167,13 +180,57 @@ async def test_what_there_is_not_is_a_problem_too(method: str, path: str, status
     assert ("GET" in answer.headers.get("Allow", "")) == (status == 405)
 
 
-async def test_a_bug_is_told_as_one_and_the_next_answer_comes(client: Client, source: FakeSource) -> None:
+async def test_every_answer_is_counted_by_page_and_status_and_nobody_is_named(
+    client: Client, source: FakeSource
+) -> None:
+    etag = (await client.get(of("u-17"))).headers["ETag"]
+    await client.get(of("u-17"), headers={"If-None-Match": etag})
+    for path in (of("nobody"), of("u-17") + "?fallback=best", of("u-17", "interest"), "/readyz", "/u-17", "/a/b"):
+        await client.get(path)
+    await client.post(of("u-17"))
+    source.silent = 12.5
+    answer = await client.get("/metrics")
+    text = await answer.text()
+    assert answer.headers["Content-Type"].startswith("text/plain; version=")
+    counted = {}
+    for route, status, count in re.findall(r'_requests_total\{route="(\w+)",status="(\d+)"\} ([\d.]+)', text):
+        counted[route, int(status)] = float(count)
+    assert {key: count for key, count in counted.items() if count} == {
+        ("recommendations", 200): 1, ("recommendations", 304): 1, ("recommendations", 404): 1,
+        ("recommendations", 400): 1, ("interest", 200): 1, ("readyz", 200): 1, ("other", 404): 2, ("other", 405): 1,
+    }  # fmt: skip
+    assert counted["interest", 503] == 0, "what has not happened yet stands at nought"
+    assert "u-17" not in text
+    assert "nobody" not in text
+
+
+async def test_what_is_held_and_read_is_told_as_it_is_when_asked(client: Client, source: FakeSource) -> None:
+    source.publish("u-18", 3)
+    source.silent, source.alive = 12.5, False
+    told = {}
+    for sample in (await (await client.get("/metrics")).text()).splitlines():
+        if sample.startswith("firstclick_serve_"):
+            name, value = sample.rsplit(" ", 1)
+            told[name.removeprefix("firstclick_serve_")] = float(value)
+    assert told["silent_seconds"] == 12.5
+    assert told["ready"] == 0
+    assert told['users{topic="recommendations"}'] == told['users{topic="interests"}'] == 2
+    assert told['records_total{topic="interests"}'] == 7
+    assert told['skipped_total{topic="recommendations"}'] == 3
+    assert told['age_seconds{topic="recommendations"}'] == pytest.approx(5, abs=4)
+    assert math.isnan(told['age_seconds{topic="interests"}']), "nothing has been read yet"
+
+
+async def test_a_bug_is_told_as_one_without_the_users_name_and_the_next_answer_comes(
+    client: Client, source: FakeSource, caplog: pytest.LogCaptureFixture
+) -> None:
     class Broken(Memory):
         def get(self, topic: str, user_id: str) -> Output | None:
             raise RuntimeError("broken")
 
     whole, source.state = source.state, Broken()
     await is_problem(await client.get(of("u-17")), 500, "a bug in firstclick")
+    assert caplog.messages == ["a bug in firstclick on recommendations"]
     source.state = whole
     assert (await client.get(of("u-17"))).status == 200
 

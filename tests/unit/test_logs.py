@@ -3,6 +3,8 @@
 import io
 import logging
 import logging.config
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Literal
 
@@ -10,9 +12,10 @@ import orjson
 import pytest
 
 from stream.errors import Unreachable
-from stream.logs import config, hashed
+from stream.logs import config, hashed, use_key
 
 TYPED = "a present for my sister"
+KEY = b"0123456789abcdef"
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +68,19 @@ def test_below_its_level_nothing_is_said() -> None:
     assert "ready" not in said("text", "warning", ValueError("x"))
 
 
-def test_a_user_is_told_by_the_same_hash_everywhere_and_never_by_name() -> None:
-    assert hashed("ada@example.org") == hashed("ada@example.org") != hashed("ada@example.com")
-    assert "ada" not in hashed("ada@example.org")
+def test_a_user_is_told_by_the_same_hash_wherever_the_key_is_and_never_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.logs._key", b"")  # Set back afterwards, whatever `use_key` has set.
+    use_key(KEY)
+    told = hashed("ada@example.org")
+    assert told == hashed("ada@example.org") != hashed("ada@example.com")
+    assert "ada" not in told
     assert hashed("\ud800")  # However broken.
+    use_key(KEY[::-1])
+    assert hashed("ada@example.org") != told
+
+
+def test_without_a_key_every_process_has_its_own_and_no_list_of_ids_tells_who_is_who() -> None:
+    program = "from stream.logs import hashed; print(hashed('ada@example.org'))"
+    two = {subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout for _ in range(2)}
+    assert len(two) == 2
+    assert {len(told.strip()) for told in two} == {len("user-") + 12}

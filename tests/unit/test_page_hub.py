@@ -107,6 +107,24 @@ def test_a_rejected_event_is_told_with_its_reason_and_waits_no_longer(page: Hand
     assert not standing["late"]
 
 
+def test_where_kafka_was_emptied_all_that_came_of_it_is_forgotten_and_the_visitor_goes_on(page: HandMadeHub) -> None:
+    for number in (1, 2):
+        page.hub.act(YOU, sent(number, item_id="red boots"))
+    page.hub.visitor(YOU).acts[EVENT_ID % 1].offset = 70
+    page.answer(["blue boots"], line_of(page, 1), offset=70)
+    woken: list[str] = []
+    with page.hub.listening(YOU, lambda: woken.append("you")):
+        page.hub._forget()
+    assert woken
+    assert page.part("list")["version"] == 0
+    assert (page.part("system")["lines"], page.part("system")["vector"]) == ([], None)
+    assert not page.part("standing")["ready"], "nothing is on the shelf"
+    assert list(page.hub.visitor(YOU).acts) == [EVENT_ID % 2], "what Kafka has not had yet is still to come"
+    page.put(*page.shop.themes)
+    page.answer(["red jam"], line_of(page, 2), offset=0)
+    assert [item["item_id"] for item in page.part("list")["items"]] == ["red jam"]
+
+
 def test_the_same_event_id_again_is_sent_once(page: HandMadeHub) -> None:
     page.hub.act(YOU, sent(1, item_id="red boots"))
     page.hub.act(YOU, sent(1, item_id="red boots"))

@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from stream.page.guard import BODY_BYTES
 from stream.page.server import COOKIE, application
 from tests.page import EVENT_ID, YOU, HandMadeHub, line_of, sent
+from tests.shop import line
 
 MARKUP = "<img src=x onerror=alert(1)>"
 
@@ -45,6 +46,13 @@ async def part(answer: ClientResponse, name: str) -> Any:
     while (await answer.content.readline()).strip() != b"event: " + name.encode():
         assert not answer.content.at_eof()
     return orjson.loads((await answer.content.readline()).removeprefix(b"data: "))
+
+
+async def named(answer: ClientResponse) -> tuple[str, Any]:
+    """The next part of a stream, whatever it is."""
+    while not (name := (await answer.content.readline()).strip()).startswith(b"event: "):
+        assert not answer.content.at_eof()
+    return name.removeprefix(b"event: ").decode(), orjson.loads((await answer.content.readline())[len("data: ") :])
 
 
 async def test_the_page_loads_nothing_from_outside_and_says_so(client: Client) -> None:
@@ -175,6 +183,23 @@ async def test_another_site_can_neither_read_nor_act(visitor: Client) -> None:
     assert form.status == 415
 
 
-async def test_ready_once_there_is_something_to_show(client: Client) -> None:
+async def test_ready_once_all_is_read_and_there_is_something_to_show(client: Client, page: HandMadeHub) -> None:
     answer = await client.get("/readyz")
-    assert (answer.status, (await answer.json())["items"]) == (503, 120)  # No topic has been read to its end.
+    assert (answer.status, (await answer.json())["items"]) == (200, 120)
+    page.read(False)
+    assert (await client.get("/readyz")).status == 503
+
+
+async def test_until_all_is_read_a_browser_hears_how_things_stand_and_keeps_its_list(
+    visitor: Client, page: HandMadeHub
+) -> None:
+    page.read(False)
+    page.answer(["blue boots"], line(item_id="red boots"))
+    async with visitor.get("/api/stream") as answer:
+        first = await named(answer)
+        assert first[0] == "standing"
+        assert (first[1]["read"], first[1]["ready"]) == (False, False)
+        assert (await visitor.post("/api/events", json=sent(1, item_id="not read yet"))).status == 503
+        page.read(True)
+        assert (await named(answer))[1]["stage"] == "cold", "no list before it stood in place of what the browser has"
+        assert (await named(answer))[1]["ready"]

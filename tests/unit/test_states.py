@@ -55,6 +55,15 @@ def test_a_tombstone_forgets_and_what_comes_after_it_is_held(state: State) -> No
     assert state.get(T, "v") == output("v", 5, 5)
 
 
+def test_users_are_counted_once_each_and_by_topic(state: State) -> None:
+    state.apply(T, [output("u", 1, 1), output("v", 5, 5), output("u", 2, 2), output("v", 1, 1)], {}, 0)
+    assert (state.users(T), state.users("interests")) == (2, 0)
+    state.apply(T, [Gone("u"), Gone("nobody"), output("w", 1, 1), Gone("u")], {}, 0)
+    assert state.users(T) == 2
+    state.begin(T, "elsewhere", 0)
+    assert state.users(T) == 0
+
+
 def test_topics_and_odd_ids_are_kept_apart(state: State) -> None:
     ids = ["a", "A", "a ", "a\0", "ä", "a\u0308", "'; --", "🛒"]
     state.apply(T, [output(user_id, 1, number) for number, user_id in enumerate(ids)], {}, 0)

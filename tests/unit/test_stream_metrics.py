@@ -1,4 +1,4 @@
-"""The worker's metrics: names, units, finite labels, and that the README tells all of them."""
+"""The worker's metrics, and those of `firstclick serve`: names, units, labels, and that the README tells all."""
 
 import re
 from pathlib import Path
@@ -10,15 +10,19 @@ from prometheus_client.samples import Sample
 from model.event import Kind
 from model.rejection import Reason
 from stream.metrics import Metrics
+from stream.serve_metrics import ServeMetrics
+from tests.unit.test_http_answers import FakeSource
 
 README = Path(__file__).parents[2] / "README.md"
 UNITS = ("_seconds", "_bytes", "_events", "_users", "_items", "_cached", "_ready", "_info", "_fds")
+SERVE = "firstclick_serve_"
 ROW = re.compile(r"\| `(?P<name>\w+)`(?: \{(?P<labels>[a-z, ]*)\})? \| (?P<kind>counter|gauge|histogram|info) \| .+ \|")
 
 
-def told_in_the_readme() -> dict[str, tuple[str, set[str]]]:
-    """Name -> type and labels, as the README's table has them."""
-    rows = [match for line in README.read_text().splitlines() if (match := ROW.fullmatch(line))]
+def told_in_the_readme(serve: bool = False) -> dict[str, tuple[str, set[str]]]:
+    """Name -> type and labels, as the README's table of the worker has them, or that of `firstclick serve`."""
+    found = [match for line in README.read_text().splitlines() if (match := ROW.fullmatch(line))]
+    rows = [row for row in found if row["name"].startswith(SERVE) == serve]
     return {row["name"]: (row["kind"], set((row["labels"] or "").replace(" ", "").split(",")) - {""}) for row in rows}
 
 
@@ -38,14 +42,21 @@ def _labels(samples: list[Sample]) -> set[str]:
     return {label for sample in samples for label in sample.labels} - {"le"}
 
 
+WORKERS, SERVERS = exported(Metrics().text().decode()), exported(ServeMetrics(FakeSource()).text().decode())
+
+
 def test_the_readme_tells_every_metric_with_its_type() -> None:
-    ours = {name: kind for name, (kind, _) in exported(Metrics().text().decode()).items()}
+    ours = {name: kind for name, (kind, _) in WORKERS.items()}
     assert {name: kind for name, (kind, _) in told_in_the_readme().items()} == ours
 
 
-@pytest.mark.parametrize("name", exported(Metrics().text().decode()))
+def test_the_readme_tells_every_metric_of_a_server_with_type_and_labels() -> None:
+    assert told_in_the_readme(serve=True) == SERVERS
+
+
+@pytest.mark.parametrize("name", [*WORKERS, *SERVERS])
 def test_a_name_follows_prometheus_conventions(name: str) -> None:
-    kind, _ = exported(Metrics().text().decode())[name]
+    kind, _ = (WORKERS | SERVERS)[name]
     assert re.fullmatch(r"firstclick_[a-z]+(_[a-z]+)*", name)
     assert not re.search(r"_(ms|millis|milliseconds|minutes|kb|mb|percent)(_|$)", name), "a base unit"
     assert name.endswith("_total") == (kind == "counter")

@@ -24,6 +24,9 @@ export async function act(kind, fields, at = performance.now()) {
   }
 }
 
+/** Whether something was done that no list or window is known to contain. */
+export const unanswered = () => pending.size > 0;
+
 /** Forgets what was done: it was somebody else. */
 export const forget = () => pending.clear();
 

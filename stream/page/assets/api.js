@@ -4,7 +4,7 @@ const AGAIN_MS = 1000;
 
 async function answer(response) {
   const body = await response.json();
-  if (!response.ok) throw new Error(body.error ?? response.statusText);
+  if (!response.ok) throw Object.assign(new Error(body.error ?? response.statusText), { status: response.status });
   return body;
 }
 
@@ -22,7 +22,8 @@ export const post = async (path, body, keepalive = false) =>
 
 let last = Promise.resolve();
 
-/** Sends an event after those before it. A lost connection is tried again: the same id twice does nothing. */
+/** Sends an event after those before it. A lost connection, or a server that cannot take it yet, is tried again: the
+    same id twice does nothing. */
 export function send(event) {
   last = last.catch(() => {}).then(() => untilSent(event));
   return last;
@@ -36,7 +37,7 @@ async function untilSent(event) {
     try {
       return await post("/api/events", event, true);
     } catch (error) {
-      if (!(error instanceof TypeError)) throw error; // The server has answered, and means it.
+      if (!(error instanceof TypeError || error.status === 503)) throw error; // The server has answered, and means it.
       await new Promise((done) => setTimeout(done, AGAIN_MS));
     }
   }

@@ -15,6 +15,7 @@ let ready = false;
 async function shelfChanged(standing) {
   if (standing.ready === ready) return;
   ready = standing.ready;
+  if (!ready) return; // What is shown stays: the server may have been started anew, and reads.
   await loadCategories().catch(() => (ready = null)); // Tried again at the next word.
   if (!location.hash.startsWith("#/product/")) show(); // A product stays open: its time is being measured.
 }
