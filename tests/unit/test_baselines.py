@@ -13,9 +13,10 @@ pytest.importorskip("torch", reason="the baselines need the extra [train]")
 
 from model.session import Floats
 from model.training.answers import ndcg_at_10, of_scores
-from model.training.baselines.cooccurrence import followed
+from model.training.baselines.cooccurrence import Cooccurrence, followed
 from model.training.baselines.ease import solved
 from model.training.baselines.hybrid import Hybrid
+from model.training.baselines.live import LiveCooccurrence
 from model.training.baselines.menu import MENU, chosen
 from model.training.baselines.networks import at_end, every_place, every_prefix
 from model.training.baselines.popularity import Popularity, PopularityNow, RecentPopularity
@@ -215,6 +216,18 @@ def test_what_sells_now_ends_where_the_day_of_the_request_begins() -> None:
 def test_what_followed_counts_by_distance_within_a_user() -> None:
     told = Sequences(np.array([0, 0, 0, 1], np.int32), np.array([0, 1, 2, 0], np.int32), np.zeros(4, np.int64))
     assert followed(told, 3, 1.0).toarray().tolist() == [[0, 1, 0.5], [0, 0, 1], [0, 0, 0]]
+
+
+def test_live_co_occurrence_counts_what_stood_when_the_day_of_each_request_began(board: Log) -> None:
+    told, choice = known(board), {"decay": 0.5, "shrink": 10, "symmetric": 0.3, "lag_power": 1.0, "fair": 0.0}
+    live = LiveCooccurrence()
+    live.fit(told, choice)
+    valid = told.valid
+    for day in range(2, 9):
+        then = valid._replace(at_ms=np.full_like(valid.at_ms, MIDNIGHT + day * DAY_MS + 7))
+        counted = Cooccurrence()
+        counted.fit(replace(told, rows=board.at_ms < MIDNIGHT + day * DAY_MS), choice)
+        np.testing.assert_allclose(live.scores(then), counted.scores(then), rtol=1e-4, atol=1e-6)
 
 
 def test_ease_is_the_ridge_regression_of_each_item_on_all_others() -> None:
