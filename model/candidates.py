@@ -22,6 +22,11 @@ LEAST_WEIGHT = 0.01
 """A line that has decayed below this brings no candidates of its own; its neighbours' scores still count it."""
 
 
+MORE, FEW = 3.0, 8.0
+"""Towers have learned what the pairs of training say, but nothing of an item that came later, and little of one with
+FEW events: of them live pairs say MORE times as much again."""
+
+
 class Limits(NamedTuple):
     """How many candidates come from where, per user."""
 
@@ -33,6 +38,21 @@ class Limits(NamedTuple):
     def k(self) -> int:
         """K: all together, each item once."""
         return self.nearest + self.neighbours + self.popular
+
+
+class Counts(NamedTuple):
+    """Where pairs come from."""
+
+    counted: Cooccurrence
+    """In training."""
+    shelf_rows: Rows
+    """(I,) of its items."""
+    to: Borrowers
+    """Who borrows from them."""
+    live: LiveIndex
+    """The shelf's."""
+    taught: bool
+    """Whether towers have learned from what was counted."""
 
 
 class Pairs(NamedTuple):
@@ -60,41 +80,48 @@ class Candidates(NamedTuple):
     """(P,) slot of each pair's neighbour, -1 if it is no candidate."""
 
 
-def counted_pairs(
-    numbers: Rows, counted: Cooccurrence, shelf_rows: Rows, to: Borrowers, live_numbers: Rows, live: LiveIndex
-) -> Pairs:
+def counted_pairs(numbers: Rows, live_numbers: Rows, counts: Counts) -> Pairs:
     """The pairs of (B, N) lines' items with what is on the shelf: counted in training, lent to new items, and live.
 
     With c(a, b) pairs and n(a) events of training and l(a, b) and m(a) of now, what share of a's events b came after is
     (c + l) / (n + m + shrink): both kinds of pairs are told as parts of it, and add up.
 
     Args:
-        numbers: (B, N) of the lines' items in `counted`, -1 for none.
-        counted: in training.
-        shelf_rows: (I,) of its items.
-        to: who borrows.
-        live_numbers: (B, N) of the lines' items in `live`, -1 for none.
-        live: the shelf's.
+        numbers: (B, N) of the lines' items in `counts.counted`, -1 for none.
+        live_numbers: (B, N) of the same in `counts.live`.
+        counts: where pairs come from.
     """
+    counted, live = counts.counted, counts.live
     asked, asked_live = numbers.reshape(-1), live_numbers.reshape(-1)
     events = np.full(len(asked), counted.shrink, np.float32)
     events[asked >= 0] += counted.events[asked[asked >= 0]]
     share = 1 / (events + live.steps(asked_live))
     pairs = counted.pairs(asked)
     pairs.values[:2] *= (events * share)[pairs.sources]
-    rows = shelf_rows[pairs.neighbours]
+    rows = counts.shelf_rows[pairs.neighbours]
     on_shelf = np.flatnonzero(rows >= 0)
-    lent = lent_pairs(asked, pairs, to)
+    lent = lent_pairs(asked, pairs, counts.to)
     after, before = live.after(asked_live), live.before(asked_live)
-    told = np.zeros((3, len(after.rows) + len(before.rows)), np.float32)
-    told[0, : len(after.rows)] = after.weights * share[after.sources]
-    told[1] = np.concatenate([told[0, : len(after.rows)], before.weights * share[before.sources]])
+    live_rows = np.concatenate([after.rows, before.rows])
+    told = np.zeros((3, len(live_rows)), np.float32)
+    told[1] = np.concatenate([after.weights * share[after.sources], before.weights * share[before.sources]])
+    if counts.taught:
+        told[1] *= _says_more(counts)[live_rows]
+    told[0, : len(after.rows)] = told[1, : len(after.rows)]
     sources = np.concatenate([pairs.sources[on_shelf], lent.sources, after.sources, before.sources])
     users, lines = np.divmod(sources, numbers.shape[1])
     values = np.concatenate([pairs.values[:, on_shelf], lent.values, told], axis=1)
     ends = len(sources) - len(told[0]), len(sources) - len(before.rows), len(sources)
-    found = np.concatenate([rows[on_shelf], lent.neighbours, after.rows, before.rows])
+    found = np.concatenate([rows[on_shelf], lent.neighbours, live_rows])
     return Pairs(users, lines, found, values, ends)
+
+
+def _says_more(counts: Counts) -> Floats:
+    """(M,) by how much a live pair with each row's item outweighs one of training: 1 where the towers know it well."""
+    events = np.zeros(counts.live.size, np.float32)
+    there = counts.shelf_rows >= 0
+    events[counts.shelf_rows[there]] = counts.counted.events[there]
+    return 1 + MORE * FEW / (events + FEW)
 
 
 def retrieve(

@@ -14,7 +14,7 @@ import numpy as np
 
 from model import cooccurrence
 from model.bundle import Bundle
-from model.candidates import Candidates, Limits, co_features, counted_pairs, pairs_of_ids, retrieve
+from model.candidates import Candidates, Counts, Limits, co_features, counted_pairs, pairs_of_ids, retrieve
 from model.catalogue import Catalogue, Lent, Rows
 from model.encoder import Encoder
 from model.event import Kind
@@ -145,14 +145,7 @@ class Recommender:
             candidates = retrieve(
                 whole.vectors[:, 0],
                 whole.weights[:, 0],
-                counted_pairs(
-                    gathered.numbers,
-                    self._counted,
-                    self._counted_rows,
-                    self._lent_to(),
-                    gathered.live_numbers,
-                    self._catalogue.live,
-                ),
+                counted_pairs(gathered.numbers, gathered.live_numbers, self._counts()),
                 known,
                 pairs_of_ids([self._hidden(*user) for user in zip(windows, lines, strict=True)]),
                 self._catalogue,
@@ -233,12 +226,13 @@ class Recommender:
             for rank, (score, item_id, because) in enumerate(told[: self._items], 1)
         )
 
-    def _lent_to(self) -> Borrowers:
-        """Who borrows from each counted item, as the catalogue stands."""
+    def _counts(self) -> Counts:
+        """Where pairs come from, as the catalogue stands."""
         lent = self._catalogue.lent
         if self._lent is None or self._lent[0] is not lent:
             self._lent = lent, borrowers(lent, self._counted_numbers, len(self._counted.item_ids))
-        return self._lent[1]
+        taught = len(self._counted_numbers) > 0
+        return Counts(self._counted, self._counted_rows, self._lent[1], self._catalogue.live, taught)
 
     def _hidden(self, window: Window, lines: Sequence[Line]) -> set[int]:
         """Rows of the items that this user must not get: had, refused, or seen just now."""

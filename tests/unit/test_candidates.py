@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 
-from model.candidates import Candidates, Limits, Pairs, co_features, counted_pairs, pairs_of_ids, retrieve
+from model.candidates import (
+    FEW,
+    MORE,
+    Candidates,
+    Counts,
+    Limits,
+    Pairs,
+    co_features,
+    counted_pairs,
+    pairs_of_ids,
+    retrieve,
+)
 from model.catalogue import Catalogue
 from model.cooccurrence import cooccurrence
 from model.item_tower import AsTheyAre
@@ -49,7 +60,9 @@ class World:
         to = borrowers(self.catalogue.lent, counted_as((), self.counted), len(counted))
         nothing_live = np.full_like(self.numbers, -1)
         self.pairs: Pairs = counted_pairs(
-            self.numbers, self.counted, self.catalogue.watch(counted), to, nothing_live, self.catalogue.live
+            self.numbers,
+            nothing_live,
+            Counts(self.counted, self.catalogue.watch(counted), to, self.catalogue.live, False),
         )
 
     def candidates(self) -> Candidates:
@@ -153,8 +166,9 @@ def test_with_nothing_on_the_shelf_there_is_no_candidate() -> None:
     assert found.rows.shape == (2, LIMITS.k)
 
 
-def test_live_pairs_and_counted_ones_are_parts_of_one_share() -> None:
-    """(c + l) / (n + m + shrink): as if training had gone on."""
+@pytest.mark.parametrize("taught", [False, True])
+def test_live_pairs_and_counted_ones_are_parts_of_one_share(taught: bool) -> None:
+    """(c + l) / (n + m + shrink): as if training had gone on; more of l where towers know little of the item."""
     catalogue = Catalogue(AsTheyAre(2))
     catalogue.apply(
         [
@@ -165,14 +179,16 @@ def test_live_pairs_and_counted_ones_are_parts_of_one_share() -> None:
     )
     # Of 20 events of a 6 were followed by b, and 2 of b by a.
     values = np.array([[6 / 50], [8 / 50], [0.7]], np.float32)
-    counted = cooccurrence(["a", "b"], np.array([0, 1, 1]), np.array([1]), values, np.array([20.0, 0.0]), 30.0)
+    counted = cooccurrence(["a", "b"], np.array([0, 1, 1]), np.array([1]), values, np.array([20.0, 4.0]), 30.0)
     to = borrowers(catalogue.lent, counted_as((), counted), 2)
     live_numbers = np.array([[catalogue.live.number("a"), -1]])
-    pairs = counted_pairs(np.array([[0, -1]]), counted, catalogue.watch(["a", "b"]), to, live_numbers, catalogue.live)
+    counts = Counts(counted, catalogue.watch(["a", "b"]), to, catalogue.live, taught)
+    pairs = counted_pairs(np.array([[0, -1]]), live_numbers, counts)
     candidates = Candidates(np.array([[catalogue.row("b"), catalogue.row("new")]]), pairs, pairs.rows * 0 - 1)
     slots = np.array([0 if row == catalogue.row("b") else 1 for row in pairs.rows])
     candidates = candidates._replace(slots=slots)
     weights = np.ones((1, 1, 2), np.float32)
-    expected = np.array([[9 / 60, 2 / 60], [(8 + 3 + 4) / 60, 2 / 60], [0.7, 0]])
+    few, new = (1 + MORE * FEW / (FEW + 4), 1 + MORE) if taught else (1, 1)
+    expected = np.array([[(6 + 3 * few) / 60, 2 * new / 60], [(8 + 7 * few) / 60, 2 * new / 60], [0.7, 0]])
     np.testing.assert_allclose(co_features(candidates, weights)[:, 0, 0], expected, rtol=1e-5)
     np.testing.assert_allclose(co_features(candidates, weights, np.array([[0, 1]]))[:, 0, 0], expected, rtol=1e-5)
