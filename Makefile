@@ -16,7 +16,7 @@ BUNDLE := $(VENV)/share/firstclick/zero-shot/manifest.json
 TOWERS := stream/demo/towers
 DEMO := $(VENV)/share/firstclick/demo
 
-.PHONY: help install install-train demo demo-towers test bench chaos beauty beauty-quick clean
+.PHONY: help install install-train demo demo-towers test bench chaos beauty beauty-by-time beauty-quick clean
 
 help:
 	@echo 'make demo           a real shop, its shoppers and a page to shop on: watch lists change with every event'
@@ -26,6 +26,7 @@ help:
 	@echo 'make bench          events per second and latencies, after checking that the answers are right'
 	@echo 'make chaos          kills, freezes and adds workers for longer than make test does'
 	@echo 'make beauty         trains on Amazon Beauty, and judges beside all baselines (needs the data; some hours)'
+	@echo 'make beauty-by-time the same where the model is of yesterday: what live counts are worth (an hour)'
 	@echo 'make beauty-quick   the accuracy of the zero-shot bundle there'
 	@echo 'make demo-towers    trains the demo'"'"'s model anew, and judges it (ten minutes or so)'
 	@echo 'make clean          removes .venv and build'
@@ -78,6 +79,13 @@ beauty: $(STAMPS)/train $(BUNDLE) $(WEIGHTS)
 		$(BIN)/firstclick evaluate build/beauty/shuffled-$$seed $(LOG) --seed $$seed --shuffle-ties \
 			--baselines $(COUNTING),$(TITLES) --out build/beauty/shuffled-ties-$$seed || exit 1; \
 	done
+
+# Split by time, as a shop lives: the model is of yesterday, and what has happened since is in the live counts alone.
+beauty-by-time: $(STAMPS)/train $(BUNDLE) $(WEIGHTS)
+	$(BIN)/firstclick train $(LOG) --split time --encoder build/encoder --no-refit --name by-time \
+		--checkpoints build/beauty/checkpoints-by-time --out build/beauty/by-time
+	$(BIN)/firstclick evaluate build/beauty/by-time $(dir $(BUNDLE)) $(LOG) --split time --clock --users 2500 \
+		--baselines cooccurrence,frozen+cooccurrence,now,live,frozen+live --out build/beauty/by-time-tables
 
 # The towers in the repository: learned from the demo's shop, by households that do not shop in the demo.
 SHOP := build/demo

@@ -24,7 +24,8 @@ LEAST_WEIGHT = 0.01
 
 MORE, FEW = 3.0, 8.0
 """Towers have learned what the pairs of training say, but nothing of an item that came later, and little of one with
-FEW events: of them live pairs say MORE times as much again."""
+FEW events: of them live pairs say MORE times as much again. Beauty split by time, validation, with clock: Recall@10
+.143 with 0, .154 with 3 and with 6."""
 
 
 class Limits(NamedTuple):
@@ -105,7 +106,7 @@ def counted_pairs(numbers: Rows, live_numbers: Rows, counts: Counts) -> Pairs:
     live_rows = np.concatenate([after.rows, before.rows])
     told = np.zeros((3, len(live_rows)), np.float32)
     told[1] = np.concatenate([after.weights * share[after.sources], before.weights * share[before.sources]])
-    if counts.taught:
+    if counts.taught and len(live_rows):
         told[1] *= _says_more(counts)[live_rows]
     told[0, : len(after.rows)] = told[1, : len(after.rows)]
     sources = np.concatenate([pairs.sources[on_shelf], lent.sources, after.sources, before.sources])
