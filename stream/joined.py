@@ -33,7 +33,7 @@ def joined(lines: Iterator[Numbered]) -> Iterator[Numbered]:
             held = []
         if not held:
             line = _element(line)
-            if line[:1] not in (b"{", b"[") or not line.endswith(_OPEN):
+            if line[:1] != b"{" or not line.endswith(_OPEN):  # No value of a log is a list.
                 if line:
                     yield here, line
                 continue

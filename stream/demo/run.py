@@ -109,7 +109,7 @@ def _show(
     folder = source()
     loaded = Bundle.load(bundle)
     with EmbeddedBroker(port) as broker:
-        say(f"embedded broker: {broker.bootstrap}   (kcat -C -b {broker.bootstrap} -t {topics.RECOMMENDATIONS})")
+        say(f"embedded broker: {broker.bootstrap}   (firstclick watch --bootstrap {broker.bootstrap})")
         say(f"the model: {in_words(loaded)}")
         admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 2})
         topics.apply(admin, topics.shapes(loaded.space))

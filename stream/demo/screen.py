@@ -96,7 +96,7 @@ class Screen:
         foot = Text.assemble(
             "shop in the browser: ",
             (self._page, "bold"),
-            (f"     kcat -C -b {self._bootstrap} -t recommendations     Ctrl-C ends", "dim"),
+            (f"     firstclick watch --bootstrap {self._bootstrap}     Ctrl-C ends", "dim"),
         )
         width = (self._console.width - 1) // 2
         panels = Columns([_panel(user, width) for user in board.watched.values()], width=width, padding=0)

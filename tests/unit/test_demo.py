@@ -118,7 +118,7 @@ def test_the_frame_shows_lists_reasons_and_where_to_attach() -> None:
         "because you bought Milk",
         "cold, 40 ms",
         "http://page",
-        "kcat -C -b host:1",
+        "firstclick watch --bootstrap host:1",
     ):
         assert text in shown.get()
 

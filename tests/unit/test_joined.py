@@ -85,3 +85,10 @@ def test_an_element_that_is_no_object_is_rejected_alone(tmp_path: Path) -> None:
     verdict = judged(tmp_path, "common", f"[{value}, 7, {value}]")
     assert (verdict.accepted, verdict.rejected) == (2, 1)
     assert verdict.offenders[0].detail == "not a JSON object: 7"
+
+
+def test_a_line_of_brackets_takes_no_other_with_it(tmp_path: Path) -> None:
+    value = json.dumps({"user_id": "u", "item_id": "i", "type": "click", "timestamp": 1_700_000_000})
+    for stray in ("[[[[", "[[", "[" * 5000, "]]", "[{", '[["a",'):
+        verdict = judged(tmp_path, "common", "\n".join([value, stray, *[value] * 5]))
+        assert (verdict.accepted, verdict.rejected) == (6, 1), stray[:9]
