@@ -67,6 +67,15 @@ def settle(towers: Towers, learned: Learned) -> None:
         towers.context.copy_(torch.tensor(learned.context))
 
 
+LIVE = 2.0
+"""Cosines that a live pair weighs at least: a quarter of what it weighs where nothing was trained, and all of that for
+an item of which training knows nothing (`model.candidates.MORE`). Leaving one out, validation cannot choose it: towers
+that have learned from events after the request know its pairs, and those of training weigh 0 beside them. Split by
+time, as a shop lives, more is no better."""
+UNHEARD = 1e-3
+"""Share that pairs of training keep at least: next to nothing in a score, and still candidates."""
+
+
 def weights_of(learned: Learned, worth: Worth) -> Weights:
     """Every number of the graphs. Beyond the window's length a line weighs nothing: there is none."""
     table = [float(value) for value in learned.recency] + [0.0] * (AGES - len(learned.recency))
@@ -74,7 +83,7 @@ def weights_of(learned: Learned, worth: Worth) -> Weights:
         recency=tuple(table),
         lines=of_table(learned.lines),
         scale=learned.scale,
-        directed=worth.directed,
+        directed=max(worth.directed, LIVE * learned.scale),
         symmetric=worth.symmetric,
         kin=worth.kin,
         popularity=1.0,
@@ -83,6 +92,13 @@ def weights_of(learned: Learned, worth: Worth) -> Weights:
         apart=worth.apart,
         fresh=worth.fresh,
     )
+
+
+def told_pairs(counted: Cooccurrence, learned: Learned, worth: Worth) -> Cooccurrence:
+    """The pairs of training as the graphs weigh them: live ones have the graph's weight, these what validation gave."""
+    values = counted.values.copy()
+    values[0] *= max(worth.directed / weights_of(learned, worth).directed, UNHEARD)
+    return counted._replace(values=values)
 
 
 def export(
@@ -122,7 +138,7 @@ def export(
         (made / ITEMS_GRAPH).write_bytes(item_graph(learned.projection, weights.heads))
         (made / INTEREST).write_bytes(interest_graph(weights))
         (made / SCORER).write_bytes(scorer_graph(weights))
-        cooccurrence.save(made / COOCCURRENCE, counted)
+        cooccurrence.save(made / COOCCURRENCE, told_pairs(counted, learned, worth))
         if sentiment is not None:
             (made / SENTIMENT).write_bytes(sentiment)
         half = (array[seen].astype(np.float16) for array in (learned.texts, learned.own, learned.context))
