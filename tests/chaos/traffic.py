@@ -131,10 +131,18 @@ class Traffic:
 
 
 def miscounted(fleet: Fleet, sent: list[Record]) -> dict[tuple[str, str], int]:
-    """(item, kind) -> by how much the fleet's committed counts are too high; empty when each event counted once."""
+    """(item, kind) -> by how much the fleet's committed counts are too high; empty when each event counted once.
+
+    Steps and what came before them ride in the same records. How many there are depends on the order of arrival, so
+    that they are only held against the events that may be steps.
+    """
     found: Counter[tuple[str, str]] = Counter()
     for record in fleet.dump(COUNTS):
-        for kind, (count, _) in orjson.loads(record["value"]).items():
+        told = orjson.loads(record["value"])
+        near, steps = told.pop("near", {}), told.pop("steps", 0)
+        assert 0 <= steps <= sum(count for count, _ in told.values())
+        assert not near or steps > 0
+        for kind, (count, _) in told.items():
             found[record["key"].decode(), kind] += int(count)
     accepted = {record["value"] for record in sent if record["fate"] == "accepted"}
     for event in map(orjson.loads, accepted):
