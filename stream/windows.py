@@ -258,10 +258,8 @@ class Windows:
             partition.users[user_id] = held
         held.window = window
         held.offsets[topic] = offset
-        if arrived_ms > held.touched_ms:
-            held.touched_ms = arrived_ms
-        if arrived_ms > partition.now_ms:
-            partition.now_ms = arrived_ms
+        held.touched_ms = max(held.touched_ms, arrived_ms)
+        partition.now_ms = max(partition.now_ms, arrived_ms)
         taken.changed[number, user_id] = held, trigger
         taken.accepted += news
         taken.seen_in += seen_in
