@@ -98,6 +98,8 @@ def test_an_interrupted_run_ends_in_the_same_weights(
     assert whole.keys() == again.keys()
     for name, told in whole.items():
         assert torch.equal(told, again[name]), name
+    tune(folder, pairs, out, settings, watch=lambda _: seen.clear())
+    assert seen, "what lay there already was learned again"
     other = weights(tune(folder, pairs, tmp_path / "seed", replace(settings, seed=1)))
     assert any(not torch.equal(told, other[name]) for name, told in whole.items())
 
