@@ -31,6 +31,8 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("warm items", WHOLE, "warm items"),
     ("clock: all", CLOCK, "all"),
     ("clock: untied", CLOCK, "untied"),
+    ("clock: hidden items", CLOCK, "hidden items"),
+    ("clock: warm items", CLOCK, "warm items"),
 )
 """(heading, condition, part) of the table."""
 BY_EVENTS = ("0 events", "1 event", "2 events", "3 events", "4-5 events", "6+ events")
@@ -70,6 +72,7 @@ def show(found: Results, console: Console) -> None:
         "seen masked, ties against"
     )
     heads = [*COLUMNS, *((name, WHOLE, name) for name in (*BY_EVENTS, *BY_ITEM))]
+    heads += [(f"clock: {name}", CLOCK, name) for name in BY_ITEM]
     heads = [head for head in heads if _has(found, *head[1:])]
     wide = CELL_OF_SEEDS if any(row.spread for row in found.rows) else CELL
     beside = max(1, (console.width - NAME) // wide)  # A terminal's width: no number is ever cut.

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from model.candidates import (
+    BACK,
     FEW,
     MORE,
     Candidates,
@@ -189,6 +190,7 @@ def test_live_pairs_and_counted_ones_are_parts_of_one_share(taught: bool) -> Non
     candidates = candidates._replace(slots=slots)
     weights = np.ones((1, 1, 2), np.float32)
     few, new = (1 + MORE * FEW / (FEW + 4), 1 + MORE) if taught else (1, 1)
-    expected = np.array([[(6 + 3 * few) / 60, 2 * new / 60], [(8 + 7 * few) / 60, 2 * new / 60], [0.7, 0]])
+    back = BACK if taught else 0
+    expected = np.array([[(6 + (3 + back * 4) * few) / 60, 2 * new / 60], [(8 + 7 * few) / 60, 2 * new / 60], [0.7, 0]])
     np.testing.assert_allclose(co_features(candidates, weights)[:, 0, 0], expected, rtol=1e-5)
     np.testing.assert_allclose(co_features(candidates, weights, np.array([[0, 1]]))[:, 0, 0], expected, rtol=1e-5)
