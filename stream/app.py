@@ -1,8 +1,8 @@
 """One worker as a Faust app: the agents, the service that feeds them, the web pages, and how it starts and stops.
 
 Knows nothing of what the parts do (parts.py joins them). Order of a start: refuse what cannot be (bundle, device,
-topics, guarantee), read the catalogue to its end, join the group. Order of a stop: end the micro-batch under way, leave
-the group, close.
+topics, guarantee), read the catalogue to its end, join the group, take in what waits of the products, then events.
+Order of a stop: end the micro-batch under way, leave the group, close.
 """
 
 import asyncio
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 LAG_EVERY_S = 5.0
 BEAT_S = 1.0
+BACKLOG_EVERY_S = 0.2  # A question to the broker each; the first lists come so much later at the most.
 
 
 class _NoKafka(BootStrategy):
@@ -97,6 +98,7 @@ class Feed(faust.Service):
             self.add_future(self._watch(parts.follower.failure))
             await loop.run_in_executor(None, _await_ready, parts.follower)
             log.info("the catalogue is read: %d items", len(parts.catalogue))
+            await loop.run_in_executor(None, parts.backlog.look)
             parts.intake.start()
             self.add_future(self._watch(parts.intake.failure))
             for turns in parts.turns:
@@ -104,13 +106,26 @@ class Feed(faust.Service):
         except Exception as error:
             await self._end(error)
             return
-        for turns in parts.turns:
-            self.add_future(self._pump(turns.lane.name))
+        behaviour, shelf = parts.turns
+        self.add_future(self._pump(shelf.lane.name))
+        self.add_future(self._pump_after_the_backlog(behaviour.lane.name))
         self.add_future(self._tell_lag())
 
     async def _pump(self, lane: str) -> None:
         while not self.should_stop:
             await self.channels[lane].put(await self._batchers[lane].next())
+
+    async def _pump_after_the_backlog(self, lane: str) -> None:
+        loop, backlog = asyncio.get_running_loop(), self._parts.backlog
+        try:
+            while not backlog.over and not await loop.run_in_executor(None, backlog.ask):
+                await self.sleep(BACKLOG_EVERY_S)
+                if self.should_stop:
+                    return
+        except Exception as error:
+            await self._end(error)
+            return
+        await self._pump(lane)
 
     async def _watch(self, failure: "Future[None]") -> None:
         try:

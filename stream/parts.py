@@ -20,6 +20,7 @@ from model.reading import reader
 from model.window import EMPTY
 from stream import topics
 from stream.agents import Behaviour, Shelving, Turns
+from stream.backlog import Backlog
 from stream.batcher import Share
 from stream.capabilities import guarantee_of, protocol_of, topics_of
 from stream.follower import Follower, Pair, Place, ends, read_to_end
@@ -59,6 +60,7 @@ class Parts:
     follower: Follower
     turns: Sequence[Turns]
     shares: Mapping[str, Sequence[Share]]
+    backlog: Backlog
     failure: BaseException | None = None
     stopping: bool = False
     warm: bool = False
@@ -91,12 +93,13 @@ class Parts:
         """What has to be done before lists can be right. The bundle is loaded: else there were no parts."""
         done = {"model": self.warm, "catalogue": self.follower.ready.is_set(), "group": self.intake.joined.is_set()}
         done |= {turns.lane.name: turns.loaded for turns in self.turns}
+        done["items"] = self.backlog.over
         return [name for name, is_done in done.items() if not is_done]
 
     @property
     def ready(self) -> bool:
         """The model has run, the catalogue is read to its end, the group has taken this worker in, the windows and
-        items of its partitions are loaded, and nothing is wrong."""
+        items of its partitions are loaded, what stood on `items` at the start is on the shelf, and nothing is wrong."""
         return not self.waits_for and not self.wrong
 
 
@@ -197,9 +200,8 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
     recommender = _recommender(settings, bundle, catalogue, encoder, metrics)
     registry = Registry(settings.registry)
     topic, followed = topics.catalogue_topic(bundle.space), Followed(catalogue, metrics)
-    follower = Follower(
-        {**settings.client, **CLIENT}, cluster.admin, topic, cluster.partitions, cluster.exact, followed.apply
-    )
+    client = {**settings.client, **CLIENT}
+    follower = Follower(client, cluster.admin, topic, cluster.partitions, cluster.exact, followed.apply)
 
     windows = _windows(cluster, bundle, events, registry)
     behaviour = Behaviour(
@@ -233,6 +235,7 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
         follower,
         (behaviour, shelving),
         {events.name: [Share(events.topics, settings.batch_events)], shelf.name: _shelf_shares(settings)},
+        Backlog(client, cluster.admin, settings.group, settings.items, cluster.partitions, (topic, follower)),
     )
 
 
