@@ -93,12 +93,27 @@ def test_a_replayed_log_stands_in_the_topic_each_user_in_the_partition_of_javas_
 
 
 def test_a_replay_to_nowhere_says_so(broker: Broker, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if isinstance(broker, Embedded):
-        pytest.skip("the embedded broker makes a topic of every name that is asked for")
+    _replay_to_nowhere(broker, tmp_path, capsys)
+
+
+def test_a_mistyped_topic_is_created_on_no_broker(
+    embedded: Embedded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The embedded broker makes a topic of every name that is asked for, as Kafka does by default."""
+    _replay_to_nowhere(embedded, tmp_path, capsys)
+
+
+def _replay_to_nowhere(broker: Broker, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+    topics.apply(admin, [topics.TopicShape("clicks-of-the-shop", 2)])
     log = tmp_path / "log.jsonl"
     log.write_text('{"user_id":"u"}\n')
-    assert invoke(["replay", str(log), "--bootstrap", broker.bootstrap, "--to", "no-such-topic"]) == Exit.UNREACHABLE
-    assert "--to no-such-topic" in capsys.readouterr().err
+    command = ["replay", str(log), "--bootstrap", broker.bootstrap]
+    assert invoke([*command, "--to", "clicks-of-the-shpo"]) == Exit.UNREACHABLE
+    said = capsys.readouterr().err
+    assert "--to clicks-of-the-shpo: there is no such topic" in said
+    assert "there are clicks-of-the-shop;" in said.replace("\n", " ")
+    assert "clicks-of-the-shpo" not in admin.list_topics().topics
 
 
 @pytest.mark.usefixtures("space")
