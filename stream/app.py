@@ -43,6 +43,13 @@ class _NoKafka(BootStrategy):
     enable_kafka = False
 
 
+class _App(faust.App):
+    """Faust without its folders (`firstclick-data` where the command ran): they are for tables, and it keeps none."""
+
+    def _create_directories(self) -> None:
+        pass
+
+
 class Feed(faust.Service):
     """Starts and stops the threads, and puts their micro-batches into the agents' channels."""
 
@@ -174,7 +181,7 @@ class Feed(faust.Service):
 def faust_app(parts: Parts) -> faust.App:
     """The Faust app: an agent per lane, the service that feeds their channels, and the web pages."""
     settings = parts.settings
-    app = faust.App(
+    app = _App(
         settings.group,
         broker="kafka://unused",
         autodiscover=False,
