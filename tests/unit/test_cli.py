@@ -194,7 +194,12 @@ def test_a_speed_is_max_or_a_number_above_0(speed: str, tmp_path: Path, capsys: 
     assert "--speed" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("line", "code"), [('{"user_id": "u"}', Exit.DONE), ("not JSON", Exit.BAD_INPUT)])
+GOOD = '{"event_id":"e","user_id":"u","kind":"click","item_id":"i","at":1700000000000}'
+
+
+@pytest.mark.parametrize(
+    ("line", "code"), [(GOOD, Exit.DONE), ('{"user_id": "u"}', Exit.BAD_INPUT), ("not JSON", Exit.BAD_INPUT)]
+)
 def test_a_check_ends_with_1_where_a_line_is_bad(line: str, code: Exit, tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.write_text(line + "\n")
