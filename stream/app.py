@@ -16,6 +16,7 @@ from logging.config import dictConfig
 from typing import Any, cast
 
 from stream.agents import Turns
+from stream.backlog import Backlog
 from stream.batcher import Batcher
 from stream.collector import calm
 from stream.errors import Exit, NotAllowed, Unreachable, exit_code
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 LAG_EVERY_S = 5.0
 BEAT_S = 1.0
+PAY_EVERY_S = 0.5  # A look at whether lists are owed, in memory.
 BACKLOG_EVERY_S = 0.2  # A question to the broker each; the first lists come so much later at the most.
 
 
@@ -113,26 +115,50 @@ class Feed(faust.Service):
         except Exception as error:
             await self._end(error)
             return
-        behaviour, shelf = parts.turns
-        self.add_future(self._pump(shelf.lane.name))
-        self.add_future(self._pump_after_the_backlog(behaviour.lane.name))
+        self.add_future(self._pump(parts.shelving.lane.name))
+        self.add_future(self._pump_events())
         self.add_future(self._tell_lag())
 
     async def _pump(self, lane: str) -> None:
         while not self.should_stop:
             await self.channels[lane].put(await self._batchers[lane].next())
 
-    async def _pump_after_the_backlog(self, lane: str) -> None:
-        loop, backlog = asyncio.get_running_loop(), self._parts.backlog
+    async def _pump_events(self) -> None:
+        """Once the products that stood there at the start are on the shelf."""
+        parts = self._parts
         try:
-            while not backlog.over and not await loop.run_in_executor(None, backlog.ask):
-                await self.sleep(BACKLOG_EVERY_S)
-                if self.should_stop:
-                    return
+            if not parts.backlog.over:
+                records, topic = parts.backlog.records, parts.settings.items
+                log.info("events wait until about %d records of %s, not taken in yet, are on the shelf", records, topic)
+                await self._taken_in(parts.backlog)
+                log.info("the products that events waited for are on the shelf: %d", len(parts.catalogue))
         except Exception as error:
             await self._end(error)
             return
-        await self._pump(lane)
+        self.add_future(self._pay())
+        await self._pump(parts.behaviour.lane.name)
+
+    async def _taken_in(self, backlog: Backlog) -> None:
+        loop = asyncio.get_running_loop()
+        while not (self.should_stop or await loop.run_in_executor(None, backlog.ask)):
+            await self.sleep(BACKLOG_EVERY_S)
+
+    async def _pay(self) -> None:
+        """Who came when nothing was on the shelf gets a list once what comes first is there, all of it."""
+        loop, parts = asyncio.get_running_loop(), self._parts
+        while not self.should_stop:
+            await self.sleep(PAY_EVERY_S)
+            if not (parts.behaviour.owes and parts.catalogue.available.any()):
+                continue
+            try:
+                backlog = parts.backlog.again()
+                await loop.run_in_executor(None, backlog.look)
+                await self._taken_in(backlog)
+                if not parts.stopping:
+                    await loop.run_in_executor(parts.behaviour.thread, parts.behaviour.pay)
+            except Exception as error:
+                await self._end(error)
+                return
 
     async def _watch(self, failure: "Future[None]") -> None:
         try:

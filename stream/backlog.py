@@ -5,7 +5,6 @@ keep it until the next event: so events wait for them. For what comes later they
 there: a shop without products has shoppers too.
 """
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,8 +13,6 @@ from confluent_kafka.admin import AdminClient
 
 from stream.errors import NotAllowed
 from stream.follower import ASK_S, Follower, Place, ends, last_seen
-
-log = logging.getLogger(__name__)
 
 DENIED = frozenset({KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED})
 
@@ -46,11 +43,18 @@ class Backlog:
         self._catalogue, self._follower = catalogue
         self._wanted: dict[Place, int] = {}
         self._written: dict[int, int] | None = None
+        self.records = 0
+        """About how many records it is."""
         self.over = False
         """Whether nothing has to be waited for (any more)."""
 
+    def again(self) -> "Backlog":
+        """Of the same topic, for what stands there later."""
+        of_topic = self._places[0][0], len(self._places)
+        return Backlog(self._client, self._admin, self._group, *of_topic, (self._catalogue, self._follower))
+
     def look(self) -> None:
-        """Sees what stands there. To be called once, before this worker joins the group.
+        """Sees what stands there. To be called once; before this worker joins the group, or at any later time.
 
         Raises:
             NotAllowed: Kafka does not tell.
@@ -62,26 +66,19 @@ class Backlog:
         seen = last_seen(self._client, behind) if behind else {}
         self._wanted = {place: offset + 1 for place, offset in seen.items() if offset >= behind[place]}
         self.over = not self._wanted
-        if self._wanted:
-            records = sum(end - behind[place] for place, end in self._wanted.items())
-            topic = self._places[0][0]
-            log.info(
-                "events wait until some %d records of %s that nobody had taken in are on the shelf", records, topic
-            )
+        self.records = sum(end - behind[place] for place, end in self._wanted.items())
 
     def ask(self) -> bool:
-        """Whether it is over by now."""
+        """Whether it is over by now: all that stood there is taken in, and on this worker's shelf."""
         if self._wanted:
             done = self._committed()
             self._wanted = {place: end for place, end in self._wanted.items() if done.get(place, 0) < end}
-        if not self.over and not self._wanted:
+        if not self._wanted:
             if self._written is None:
                 # Of what is taken in the offset may be known before the record can be read: hence the high watermark.
                 places = [(self._catalogue, number) for _, number in self._places]
                 self._written = {number: end for (_, number), end in ends(self._admin, places).items()}
             self.over = all(self._follower.reached.get(number, 0) >= end for number, end in self._written.items())
-            if self.over:
-                log.info("the products that events waited for are on the shelf")
         return self.over
 
     def _committed(self) -> dict[Place, int]:
@@ -95,7 +92,6 @@ class Backlog:
                     f"Kafka does not tell this worker how far its group is: {error.args[0].str()}",
                     "grant DESCRIBE on the group and the topics",
                 ) from error
-            log.debug("the group's offsets cannot be had yet: %s", error)  # Nobody was in it yet, or it is moving.
-            return {}
+            return {}  # Nobody was in it yet, or it is moving: asked again, it tells.
         told = found.topic_partitions or []
         return {(each.topic, each.partition): each.offset for each in told if each.error is None and each.offset >= 0}

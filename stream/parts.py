@@ -19,7 +19,7 @@ from model.item_tower import item_tower
 from model.reading import reader
 from model.window import EMPTY
 from stream import topics
-from stream.agents import Behaviour, Shelving, Turns
+from stream.agents import Behaviour, Turns
 from stream.backlog import Backlog
 from stream.batcher import Share
 from stream.capabilities import guarantee_of, protocol_of, topics_of
@@ -35,6 +35,7 @@ from stream.recommender import Recommender
 from stream.registry import Registry
 from stream.settings import Settings
 from stream.shelf import Shelves
+from stream.shelving import Shelving
 from stream.windows import DAY_MS, Windows
 
 # Items of one transaction: about a second of encoding on two cores: a new item never waits long behind a bulk load.
@@ -58,7 +59,8 @@ class Parts:
     recommender: Recommender
     intake: Intake
     follower: Follower
-    turns: Sequence[Turns]
+    behaviour: Behaviour
+    shelving: Shelving
     shares: Mapping[str, Sequence[Share]]
     backlog: Backlog
     failure: BaseException | None = None
@@ -73,6 +75,11 @@ class Parts:
         self.encoder.vectors(["firstclick"])
         self.recommender.recommend([EMPTY])
         self.warm = True
+
+    @property
+    def turns(self) -> Sequence[Turns]:
+        """Of all lanes."""
+        return self.behaviour, self.shelving
 
     @property
     def pulses(self) -> list[Pulse]:
@@ -233,7 +240,8 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
         recommender,
         intake,
         follower,
-        (behaviour, shelving),
+        behaviour,
+        shelving,
         {events.name: [Share(events.topics, settings.batch_events)], shelf.name: _shelf_shares(settings)},
         Backlog(client, cluster.admin, settings.group, settings.items, cluster.partitions, (topic, follower)),
     )

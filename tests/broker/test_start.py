@@ -54,22 +54,35 @@ def shelf() -> dict[str, dict[str, Any]]:
     return {name: {"title": name} for name in [*(f"jam {number}" for number in range(MANY)), *SHOES]}
 
 
+def assert_of_the_whole_shelf(fleet: Fleet) -> None:
+    found = lists(fleet)
+    assert found.keys() == set(USERS)
+    assert not {user: items for user, items in found.items() if len(items) != 10 or not set(items) <= set(SHOES)}
+
+
 def test_events_wait_for_the_products_that_stand_there_at_the_start(fleet: Fleet) -> None:
     send(fleet, "events", clicks("first"))
     send(fleet, topics.ITEMS, shelf())
     fleet.start("one").await_ready(MANY + len(SHOES))
     fleet.await_committed("events")
-    found = lists(fleet)
-    assert found.keys() == set(USERS)
-    wrong = {user: items for user, items in found.items() if len(items) != 10 or not set(items) <= set(SHOES)}
-    assert not wrong
+    assert_of_the_whole_shelf(fleet)
 
 
-def test_a_shop_without_products_takes_in_events(fleet: Fleet) -> None:
+def test_a_shop_without_products_takes_in_events_and_their_lists_come_with_the_products(fleet: Fleet) -> None:
     send(fleet, "events", clicks("first"))
-    assert fleet.start("one").await_ready().ready()["items"] == 0
+    first = fleet.start("one")
+    assert first.await_ready().ready()["items"] == 0
     fleet.await_committed("events")
     assert newest(fleet.dump(topics.WINDOWS)).keys() == set(USERS)
+    assert lists(fleet) == {}
+    assert first.terminate() == 0
+    heir = fleet.start("two")
+    heir.await_ready()
+    send(fleet, topics.ITEMS, shelf())
+    eventually(lambda: len(lists(fleet)) == len(USERS), 60.0, heir.said)
+    assert_of_the_whole_shelf(fleet)
+    records = fleet.dump(topics.RECOMMENDATIONS)
+    assert len(records) == len(USERS), "each list once"
 
 
 class Products:
