@@ -1,4 +1,4 @@
-"""The Faust agents: each body is the list of steps.
+"""The agents' turns, and those of behaviour: each body is the list of steps. The shelf's are in shelving.py.
 
 Knows nothing of threads of Kafka. A turn is one micro-batch from records to a committed transaction, in the lane's own
 thread, so that the event loop stays free for the web pages. What a turn raises, and what becomes of it:
@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -28,14 +29,14 @@ from stream.intake import Intake
 from stream.lane import Batch, Lane, portions
 from stream.logs import hashed
 from stream.messages import Record, Trigger, interest, recommendation, version_of
-from stream.metrics import ITEM, PASSED_OVER, UNKNOWN, Metrics
+from stream.metrics import PASSED_OVER, UNKNOWN, Metrics
 from stream.murmur2 import partition_of
 from stream.outbox import Aborted, Fenced, Outbox
 from stream.recommender import Advice, Recommender
 from stream.settings import Settings
-from stream.shelf import Shelves, count_records
-from stream.topics import COUNTS, INTERESTS, RECOMMENDATIONS, REJECTED
-from stream.windows import Held, Taken, Windows
+from stream.shelf import count_records
+from stream.topics import INTERESTS, RECOMMENDATIONS
+from stream.windows import Held, Owed, Taken, Windows
 
 log = logging.getLogger(__name__)
 
@@ -92,13 +93,13 @@ class Turns:
     def turn(self, batches: Sequence[Batch]) -> None:
         """One micro-batch."""
         with self.lane.pulse.turning():
-            self._turn(batches)
+            self._turn(batches, lambda: self.work(batches))
 
-    def _turn(self, batches: Sequence[Batch]) -> None:
+    def _turn(self, batches: Sequence[Batch], make: Callable[[], Work]) -> None:
         try:
-            work = self.work(batches)
-            records = sum(len(batch.messages) for batch in work.batches)
-            self._metrics.batch_events.labels(self.lane.name).observe(records)
+            work = make()
+            if records := sum(len(batch.messages) for batch in work.batches):
+                self._metrics.batch_events.labels(self.lane.name).observe(records)
             with self._metrics.timed(self.lane.name, "commit"):
                 self.outbox.commit(work.batches, work.records)
         except Aborted as reason:
@@ -167,6 +168,7 @@ class Behaviour(Turns):
     ) -> None:
         self._windows, self._recommender, self._model = windows, recommender, model
         self._partition_of_item, self._partitions, self._settings = partition_of_item, partitions, settings
+        self._paid = 0  # Users who were owed a list.
         super().__init__(lane, intake, outbox, metrics)
 
     def load(self, batches: Sequence[Batch]) -> None:
@@ -186,16 +188,17 @@ class Behaviour(Turns):
         with timed("behaviour", "remember"):  # 1 parse, 2 render, 3 remember, 4 gather
             done = self._take_in(batches, now_ms, taken)
             self._windows.sweep({batch.partition for batch in done}, taken)
-        with timed("behaviour", "keep"):  # the windows' changelog
-            records = [*taken.records(), *taken.rejected]
+        outputs: list[Record] = []
         published: list[Advice] = []
         if self._recommender is not None and (taken.changed or taken.forgotten):
             with timed("behaviour", "recommend"):  # 5 encode, 6 understand, 7 retrieve, 8 score
                 windows = [held.window for held, _ in taken.changed.values()]
                 lists = self._recommend(self._recommender, windows, [user_id for _, user_id in taken.changed])
             with timed("behaviour", "write"):  # 9 write
-                published = self._write(taken, lists, records)
-                records += count_records(taken.accepted, taken.seen_in, self._partition_of_item)
+                published = self._write(taken, lists, outputs)
+                outputs += count_records(taken.accepted, taken.seen_in, self._partition_of_item)
+        with timed("behaviour", "keep"):  # the windows' changelog, with what is owed
+            records = [*taken.records(), *taken.rejected, *outputs]
         return Work(done, records, lambda: self._tell(taken, published))
 
     def _take_in(self, batches: Sequence[Batch], now_ms: int, taken: Taken) -> list[Batch]:
@@ -237,17 +240,68 @@ class Behaviour(Turns):
 
     def _write(self, taken: Taken, lists: Sequence[Advice | None], records: list[Record]) -> list[Advice]:
         published = []
-        for ((_, user_id), (held, trigger)), advice in zip(taken.changed.items(), lists, strict=True):
-            if advice is None or not self._news(held, advice):
+        for ((partition, user_id), (held, told)), advice in zip(taken.changed.items(), lists, strict=True):
+            if advice is None:
                 continue
-            key, version = user_id.encode(), version_of(held.offsets)
-            value = recommendation(self._model, user_id, held.window, version, Trigger(*trigger), advice)
-            records.append(Record(RECOMMENDATIONS, -1, key, value))
-            records.append(Record(INTERESTS, -1, key, interest(self._model, user_id, held.window, version, advice)))
-            published.append(advice)
+            trigger = Trigger(*told)
+            # Not for who has had a list: an empty one must take its place, its items are off the shelf.
+            owed = advice.bare and (held.owed is not None or (partition, user_id) in taken.newcomers)
+            if owed or held.owed is not None:
+                self._windows.owe(partition, user_id, trigger if owed else None)
+            taken.owed += owed
+            if not self._news(held, advice):
+                continue
+            version = version_of(held.offsets)
+            if not owed:
+                records.append(self._list(user_id, held, trigger, advice))
+                published.append(advice)
+            value = interest(self._model, user_id, held.window, version, advice)
+            records.append(Record(INTERESTS, -1, user_id.encode(), value))
         for _, user_id in taken.forgotten:
             records += [Record(topic, -1, user_id.encode(), None) for topic in (RECOMMENDATIONS, INTERESTS)]
         return published
+
+    def _list(self, user_id: str, held: Held, trigger: Trigger, advice: Advice) -> Record:
+        value = recommendation(self._model, user_id, held.window, version_of(held.offsets), trigger, advice)
+        return Record(RECOMMENDATIONS, -1, user_id.encode(), value)
+
+    @property
+    def owes(self) -> bool:
+        """Whether users wait for their first list, because nothing was on the shelf when they came."""
+        return self._recommender is not None and self._windows.owes
+
+    def pay(self) -> None:
+        """Publishes these lists, once and under the versions of their windows; in as many turns as it takes."""
+        recommender, before = self._recommender, -1
+        while recommender is not None and before < self._paid:
+            before = self._paid
+            with self.lane.pulse.turning():
+                self.load(owned := self.lane.owned())
+                owed = list(islice(self._windows.owed(), self._settings.batch_users))
+                batches = self.lane.standing({(trigger.topic, number) for number, _, _, trigger in owed}, owned)
+                ours = {batch.partition for batch in batches}
+                if owed := [each for each in owed if each[0] in ours]:
+                    self._turn(batches, partial(self._payment, recommender, batches, owed))
+
+    def _payment(self, recommender: Recommender, batches: Sequence[Batch], owed: Sequence[Owed]) -> Work:
+        """The lists of these users, as far as there is something to show by now, and that no more is owed to them."""
+        taken, lists, published = Taken(), list[Record](), list[Advice]()
+        found = self._recommend(recommender, [held.window for _, _, held, _ in owed], [each[1] for each in owed])
+        for (number, user_id, held, trigger), advice in zip(owed, found, strict=True):
+            if advice is not None and advice.bare:
+                continue
+            self._windows.owe(number, user_id, None)
+            taken.changed[number, user_id] = held, trigger
+            held.shown = None  # The vector that came with the list is not published: one of this version is already.
+            if advice is not None:
+                lists.append(self._list(user_id, held, trigger, advice))
+                published.append(advice)
+
+        def committed() -> None:
+            self._paid += len(taken.changed)
+            self._count(published)
+
+        return Work(batches, [*taken.records(), *lists], committed)
 
     def _news(self, held: Held, advice: Advice) -> bool:
         """Whether the list is another than the one shown last, or the vector has moved."""
@@ -269,10 +323,9 @@ class Behaviour(Turns):
         metrics.events.labels(UNKNOWN, PASSED_OVER).inc(taken.passed_over)
         for kind, count in Counter(taken.repeated).items():
             metrics.events.labels(kind.value, "repeated").inc(count)
-        for stage, count in Counter(advice.stage for advice in lists).items():
-            metrics.lists.labels(stage).inc(count)
+        self._count(lists)
         if self._recommender is not None:
-            metrics.unchanged.inc(len(taken.changed) - len(lists))
+            metrics.unchanged.inc(len(taken.changed) - len(lists) - taken.owed)
         metrics.batch_users.observe(len(taken.changed))
         step = len(taken.changed) // TIMED_USERS + 1
         for held, _ in islice(taken.changed.values(), 0, None, step):
@@ -281,38 +334,6 @@ class Behaviour(Turns):
             if partition_of(user_id.encode(), self._partitions) != partition:
                 metrics.foreign.inc()
 
-
-class Shelving(Turns):
-    """Items and their counts become catalogue records."""
-
-    def __init__(self, lane: Lane, intake: Intake, outbox: Outbox, metrics: Metrics, shelves: Shelves) -> None:
-        self._shelves = shelves
-        super().__init__(lane, intake, outbox, metrics)
-
-    def load(self, batches: Sequence[Batch]) -> None:
-        self._shelves.load(batches)
-
-    def held(self) -> set[int]:
-        return self._shelves.partitions
-
-    def drop(self, partitions: Iterable[int]) -> None:
-        self._shelves.drop(partitions)
-
-    def work(self, batches: Sequence[Batch]) -> Work:
-        with self._metrics.timed("shelf", "load"):
-            self.load(batches)
-        with self._metrics.timed("shelf", "encode"):
-            records = self._shelves.take_in(batches)
-
-        def tell() -> None:
-            rejected = [record for record in records if record.topic == REJECTED]
-            self._metrics.reject(self.lane.name, ITEM, map(_reason, rejected))
-            items = sum(len(batch.messages) for batch in batches if batch.topic != COUNTS)
-            self._metrics.events.labels(ITEM, "accepted").inc(max(items - len(rejected), 0))
-
-        return Work(batches, records, tell)
-
-
-def _reason(record: Record) -> str:
-    """Why it was rejected."""
-    return (dict(record.headers)["reason"] or b"").decode()
+    def _count(self, lists: Sequence[Advice]) -> None:
+        for stage, count in Counter(advice.stage for advice in lists).items():
+            self._metrics.lists.labels(stage).inc(count)

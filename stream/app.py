@@ -1,8 +1,8 @@
 """One worker as a Faust app: the agents, the service that feeds them, the web pages, and how it starts and stops.
 
 Knows nothing of what the parts do (parts.py joins them). Order of a start: refuse what cannot be (bundle, device,
-topics, guarantee), read the catalogue to its end, join the group. Order of a stop: end the micro-batch under way, leave
-the group, close.
+topics, guarantee), read the catalogue to its end, join the group, take in what waits of the products, then events.
+Order of a stop: end the micro-batch under way, leave the group, close.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from logging.config import dictConfig
 from typing import Any, cast
 
 from stream.agents import Turns
+from stream.backlog import Backlog
 from stream.batcher import Batcher
 from stream.collector import calm
 from stream.errors import Exit, NotAllowed, Unreachable, exit_code
@@ -34,12 +35,21 @@ log = logging.getLogger(__name__)
 
 LAG_EVERY_S = 5.0
 BEAT_S = 1.0
+PAY_EVERY_S = 0.5  # A look at whether lists are owed, in memory.
+BACKLOG_EVERY_S = 0.2  # A question to the broker each; the first lists come so much later at the most.
 
 
 class _NoKafka(BootStrategy):
     """Faust without its own consumer, producer and tables: they lose events or are 10 to 50 times slower."""
 
     enable_kafka = False
+
+
+class _App(faust.App):
+    """Faust without its folders (`firstclick-data` where the command ran): they are for tables, and it keeps none."""
+
+    def _create_directories(self) -> None:
+        pass
 
 
 class Feed(faust.Service):
@@ -97,6 +107,7 @@ class Feed(faust.Service):
             self.add_future(self._watch(parts.follower.failure))
             await loop.run_in_executor(None, _await_ready, parts.follower)
             log.info("the catalogue is read: %d items", len(parts.catalogue))
+            await loop.run_in_executor(None, parts.backlog.look)
             parts.intake.start()
             self.add_future(self._watch(parts.intake.failure))
             for turns in parts.turns:
@@ -104,13 +115,50 @@ class Feed(faust.Service):
         except Exception as error:
             await self._end(error)
             return
-        for turns in parts.turns:
-            self.add_future(self._pump(turns.lane.name))
+        self.add_future(self._pump(parts.shelving.lane.name))
+        self.add_future(self._pump_events())
         self.add_future(self._tell_lag())
 
     async def _pump(self, lane: str) -> None:
         while not self.should_stop:
             await self.channels[lane].put(await self._batchers[lane].next())
+
+    async def _pump_events(self) -> None:
+        """Once the products that stood there at the start are on the shelf."""
+        parts = self._parts
+        try:
+            if not parts.backlog.over:
+                records, topic = parts.backlog.records, parts.settings.items
+                log.info("events wait until about %d records of %s, not taken in yet, are on the shelf", records, topic)
+                await self._taken_in(parts.backlog)
+                log.info("the products that events waited for are on the shelf: %d", len(parts.catalogue))
+        except Exception as error:
+            await self._end(error)
+            return
+        self.add_future(self._pay())
+        await self._pump(parts.behaviour.lane.name)
+
+    async def _taken_in(self, backlog: Backlog) -> None:
+        loop = asyncio.get_running_loop()
+        while not (self.should_stop or await loop.run_in_executor(None, backlog.ask)):
+            await self.sleep(BACKLOG_EVERY_S)
+
+    async def _pay(self) -> None:
+        """Who came when nothing was on the shelf gets a list once what comes first is there, all of it."""
+        loop, parts = asyncio.get_running_loop(), self._parts
+        while not self.should_stop:
+            await self.sleep(PAY_EVERY_S)
+            if not (parts.behaviour.owes and parts.catalogue.available.any()):
+                continue
+            try:
+                backlog = parts.backlog.again()
+                await loop.run_in_executor(None, backlog.look)
+                await self._taken_in(backlog)
+                if not parts.stopping:
+                    await loop.run_in_executor(parts.behaviour.thread, parts.behaviour.pay)
+            except Exception as error:
+                await self._end(error)
+                return
 
     async def _watch(self, failure: "Future[None]") -> None:
         try:
@@ -159,7 +207,7 @@ class Feed(faust.Service):
 def faust_app(parts: Parts) -> faust.App:
     """The Faust app: an agent per lane, the service that feeds their channels, and the web pages."""
     settings = parts.settings
-    app = faust.App(
+    app = _App(
         settings.group,
         broker="kafka://unused",
         autodiscover=False,

@@ -101,7 +101,7 @@ def broker(port: int) -> int:
 )
 @click.option("--resume", type=click.IntRange(1), metavar="LINE", help="Begin at this line.")
 @click.option("--state", type=click.Path(dir_okay=False, path_type=Path), help="A file that remembers where to go on.")
-@click.option("--check", is_flag=True, help="Only parse; send nothing.")
+@click.option("--check", is_flag=True, help="Send nothing; tell what a worker would reject.")
 def replay(
     file: Path,
     bootstrap: str,
@@ -121,6 +121,9 @@ def replay(
     sent that events bring along. The last line on stdout is one JSON object: delivered, refused (with reasons), passed
     over, failed, next_line. Ends with 1 where something was refused, 3 where the broker did not take one. Sending a
     line twice changes nothing: event ids stay.
+
+    Refused is what cannot be sent: no JSON, nobody's. Lines of the contract are sent unjudged, and a worker may reject
+    some; --check judges them as well, and counts as `firstclick validate` does: its rejected are refused and rejected.
     """
     from stream import replay as replaying
 
@@ -145,7 +148,9 @@ def replay(
         raise Unreachable(f"{report.failed} records failed: {why_failed or 'the broker does not answer'}")
     if report.interrupted:
         return Exit.INTERRUPTED
-    return Exit.BAD_INPUT if report.refused else Exit.DONE
+    if report.delivered and form == "firstclick":
+        click.echo(f"lines were sent unjudged: `firstclick validate {file}` tells what a worker rejects", err=True)
+    return Exit.BAD_INPUT if report.refused or report.rejected else Exit.DONE
 
 
 def _speed(speed: str) -> float | None:

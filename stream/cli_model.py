@@ -10,6 +10,7 @@ import click
 
 from stream.errors import Exit
 from stream.options import ModelName, format_option
+from stream.out import OutBundle, OutFolder, tell_replaced
 
 if TYPE_CHECKING:
     from model.training.logs.forms import Format
@@ -24,7 +25,7 @@ def model() -> None:
 
 @model.command("init", short_help="Make a zero-shot bundle of a pretrained encoder.")
 @click.option("--encoder", required=True, help="A folder, an installed package, or a name of the Hugging Face hub.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the bundle.  [default: where the worker looks]")
+@click.option("--out", type=OutBundle(), help="Folder of the bundle.  [default: where the worker looks]")
 @click.option("--tokenizer", help="A tokenizer.json or a folder with one, where the encoder brings none.")
 @click.option(
     "--pooling",
@@ -60,6 +61,7 @@ def model_init(
     from model.training import zeroshot
 
     folder = out or DEFAULT_BUNDLE
+    tell_replaced(folder)
     how: Any = {"pooling": pooling, "precision": precision, "licence": licence}
     made = zeroshot.init(encoder, folder, tokenizer, log, log_format, name, **how)
     click.echo(f"{made.model} in {folder}")
@@ -68,7 +70,7 @@ def model_init(
 
 @model.command("take", short_help="Write a bundle without its encoder to a folder.")
 @click.argument("bundle", type=BUNDLE)
-@click.argument("towers", type=click.Path(path_type=Path))
+@click.argument("towers", type=OutFolder())
 @click.option("--small", is_flag=True, help="Round and zip the tables: a third of the size, and another model.")
 def model_take(bundle: Path, towers: Path, small: bool) -> int:
     """Write the trained part of BUNDLE, all but its encoder, to the folder TOWERS: megabytes, to keep beside code."""
@@ -86,12 +88,13 @@ def model_take(bundle: Path, towers: Path, small: bool) -> int:
     type=BUNDLE,
     help="Whose encoder: the very one that TOWERS were trained on.  [default: the ready zero-shot bundle]",
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the bundle.")
+@click.option("--out", required=True, type=OutBundle(), help="Folder of the bundle.")
 def model_graft(towers: Path, bundle: Path | None, out: Path) -> int:
     """Put TOWERS, a folder that `take` wrote, on their encoder again; towers of another are refused."""
     from model.bundle import DEFAULT_BUNDLE, Bundle
     from model.training import grafting
 
+    tell_replaced(out)
     made = grafting.graft(Bundle.load(bundle or DEFAULT_BUNDLE), towers, out)
     click.echo(f"{made.model} in {out}")
     return Exit.DONE
@@ -99,7 +102,7 @@ def model_graft(towers: Path, bundle: Path | None, out: Path) -> int:
 
 @click.command(short_help="Write a bundle in another precision, for a GPU or for CPUs.")
 @click.argument("bundle", type=BUNDLE)
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the new bundle.")
+@click.option("--out", required=True, type=OutBundle(), help="Folder of the new bundle.")
 @click.option(
     "--precision",
     required=True,
@@ -123,6 +126,7 @@ def export(bundle: Path, out: Path, precision: Literal["fp32", "fp16", "int8"], 
     from model.training import grafting
 
     lines = [line.strip() for line in texts if line.strip()] if texts else None
+    tell_replaced(out)
     parity = grafting.at_precision(Bundle.load(bundle), precision, out, lines)
     click.echo(orjson.dumps({"model": Bundle.load(out).model, **parity._asdict()}).decode())
     return Exit.DONE

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from stream.errors import Exit, WrongUsage
 from stream.options import between, format_option, split_option, topic_options
+from stream.out import OutFolder
 
 if TYPE_CHECKING:
     from model.training.logs.columns import Log
@@ -43,7 +44,7 @@ FOLDER = click.Path(path_type=Path)
 @click.option(
     "--beside", type=FOLDER, help="--out of an earlier run on the same requests: its baselines are not judged again."
 )
-@click.option("--out", type=FOLDER, help="Writes the tables, JSON, ranks and plots there.")
+@click.option("--out", type=OutFolder(), help="Writes the tables, JSON, ranks and plots there.")
 @click.option("--clock", is_flag=True, help="Also ask in time order, with popularity as it stood at each request.")
 @click.option(
     "--hide",

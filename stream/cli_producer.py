@@ -10,6 +10,7 @@ import click
 
 from stream.errors import Exit, WrongUsage
 from stream.options import LOG_FILE, any_format_option
+from stream.out import OutFolder
 
 
 @click.command(short_help="Say what is wrong with a log, without a broker.")
@@ -44,7 +45,7 @@ def validate(file: Path, form: str, subject: Literal["events", "items"], as_line
 
 @click.command(short_help="Print the contract: AsyncAPI 3 and JSON Schemas.")
 @click.argument("name", default="asyncapi.yaml", metavar="[FILE]")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Write all files into this folder.")
+@click.option("--out", type=OutFolder(), help="Write all files into this folder.")
 def contract(name: str, out: Path | None) -> int:
     """Print the contract for producers and consumers: the AsyncAPI 3 document, or the JSON Schema FILE beside it.
 

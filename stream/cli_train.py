@@ -3,15 +3,20 @@
 Knows nothing of how anything is done, as cli.py does not.
 """
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stream.cli_offline import FOLDER, read_log_and_split
 from stream.errors import Exit, WrongUsage
 from stream.options import ModelName, format_option, split_option, topic_options
+from stream.out import OutBundle, OutFolder, tell_replaced
+
+if TYPE_CHECKING:
+    from model.training.train import Trained
 
 SETTINGS = ("dim", "epochs", "batch", "learning_rate", "dropout", "text_scale", "negatives", "cut", "patience")
 """Names that --set takes; see `model.training.fit.FitSettings`."""
@@ -53,7 +58,7 @@ def computing_options(command: Command) -> Command:
 
 @click.command(short_help="Learn from a log, and make a bundle of what was learned.")
 @log_options
-@click.option("--out", type=FOLDER, required=True, help="Folder of the bundle. It appears whole or not at all.")
+@click.option("--out", type=OutBundle(), required=True, help="Folder of the bundle. It appears whole or not at all.")
 @click.option("--bundle", type=FOLDER, help="Whose encoder and windows.  [default: the ready zero-shot bundle]")
 @click.option(
     "--encoder",
@@ -98,12 +103,12 @@ def computing_options(command: Command) -> Command:
 )
 @click.option(
     "--checkpoints",
-    type=FOLDER,
+    type=OutFolder(),
     help="Folder kept after each epoch; the same command resumes from it.  [default: none]",
 )
 @click.option(
     "--tensorboard",
-    type=FOLDER,
+    type=OutFolder(),
     help="Folder for TensorBoard: losses, validation, the items' vectors.  [default: none]",
 )
 @click.option(
@@ -114,12 +119,13 @@ def computing_options(command: Command) -> Command:
 )
 @click.option("--hide-seed", default=0, show_default=True, help="Which items are hidden.")
 @click.option("--no-bar", is_flag=True, help="No progress bar.")
+@click.option("--json", "as_line", is_flag=True, help="One JSON line; so it is too where stdout is no terminal.")
 @computing_options
-def train(out: Path, bundle: Path | None, **given: Any) -> int:
+def train(out: Path, bundle: Path | None, as_line: bool, **given: Any) -> int:
     """Learn item and interest towers from a log, choose on validation, and make a bundle that a worker loads.
 
-    The last line on stdout is one JSON object: the model, what was chosen, and NDCG@10 on validation. Test events are
-    not read; `firstclick evaluate` judges on them.
+    At last it tells the model and NDCG@10 on validation; as JSON also all that was chosen. Test events are not read;
+    `firstclick evaluate` judges on them.
     """
     import orjson
 
@@ -130,7 +136,11 @@ def train(out: Path, bundle: Path | None, **given: Any) -> int:
     from model.training.train import TrainSettings, train
     from model.training.watching import towers_watched
 
+    if given["encoder"] is not None:
+        _tunable(given["encoder"])
     given["device"] = together.join(given["device"], given["threads"])
+    if together.rank() == 0:
+        tell_replaced(out)
     log, split, about = read_log_and_split(given)
     hidden = None
     if given["hide"]:
@@ -165,10 +175,44 @@ def train(out: Path, bundle: Path | None, **given: Any) -> int:
         together.leave()
     if made is None:  # One of several processes, and not the first.
         return Exit.DONE
+    if not as_line and sys.stdout.isatty():
+        click.echo(_summary(made, out))
+        return Exit.DONE
     told = {"model": made.bundle.model, "epochs": made.fitted.epochs, **made.worth._asdict(), **made.parity._asdict()}
     told["sentiment"] = made.told["sentiment"]
     click.echo(orjson.dumps(told).decode())
     return Exit.DONE
+
+
+def _summary(made: "Trained", out: Path) -> str:
+    """What was made, for people."""
+    steps, new = list(made.worth.steps.values()), made.worth.new_items
+    rows = {
+        "model": made.bundle.model,
+        "bundle": str(out),
+        "epochs": str(made.fitted.epochs),
+        "NDCG@10": f"{steps[-1]:.4f} on validation, {steps[0]:.4f} by the towers alone" if steps else "no validation",
+        "new items": f"{new['hidden']:.1%} found in the first ten, on validation" if "hidden" in new else "not judged",
+    }
+    told = [f"{name:<10}{text}" for name, text in rows.items()]
+    return "\n".join([*told, f"Next: firstclick evaluate {out} with the same log; firstclick worker --bundle {out}"])
+
+
+WEIGHTS = ("model.safetensors", "config.json", "tokenizer.json")
+"""What `--encoder` must hold: only weights that torch can read can be tuned."""
+
+
+def _tunable(encoder: Path) -> None:
+    """Refuses, before the log is read, a folder that holds no encoder to tune.
+
+    Raises:
+        WrongUsage: it does not.
+    """
+    lacking = [name for name in WEIGHTS if not (encoder / name).is_file()]
+    if lacking:
+        there = f"lacks {', '.join(lacking)}" if encoder.is_dir() else "is no folder"
+        remedy = f"name one with {', '.join(WEIGHTS)}, or leave it out to take the encoder of --bundle"
+        raise WrongUsage(f"--encoder {encoder} {there}", remedy)
 
 
 def _adapted(log: Any, split: Any, base: Any, out: Path, given: dict[str, Any]) -> Any:

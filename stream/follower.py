@@ -113,6 +113,8 @@ class ToEnd:
     def __init__(self, wanted: Mapping[Place, int], isolates: bool) -> None:
         self._left = {partition: end for (_, partition), end in wanted.items() if end > 0}
         self._isolates = isolates
+        self.reached: dict[int, int] = {}
+        """Partition -> the offset that comes next; markers of transactions are passed over."""
 
     def __bool__(self) -> bool:
         return not self._left
@@ -122,6 +124,7 @@ class ToEnd:
         partition, offset = cast("tuple[int, int]", (message.partition(), message.offset()))
         error = message.error()
         at_end = error is not None and error.code() == KafkaError._PARTITION_EOF
+        self.reached[partition] = offset if at_end else offset + 1
         if not self._isolates:
             # The embedded broker tells ends that lie too low, and has no markers that lag: there the event is right.
             if at_end and offset >= self._left.get(partition, 0):
@@ -148,6 +151,18 @@ class ToTime(ToEnd):
             partition, offset = cast("tuple[int, int]", (message.partition(), message.offset()))
             if offset >= self._left.get(partition, 1 << 63) and message.timestamp()[1] >= self._late_ms:
                 del self._left[partition]
+
+
+class ToSight(ToEnd):
+    """Up to where nothing more can be seen: who keeps a transaction open there holds nobody up."""
+
+    def __init__(self, places: Iterable[Place]) -> None:
+        super().__init__(dict.fromkeys(places, 1), isolates=False)
+
+    def heed(self, message: Message) -> None:
+        """A record, or the end-of-partition event."""
+        if message.error() is not None:
+            self._left.pop(cast(int, message.partition()), None)
 
 
 def fetched(consumer: Consumer, to_end: ToEnd, most: int = FETCH) -> list[Message]:
@@ -219,6 +234,18 @@ def messages(
         consumer.close()
 
 
+def last_seen(client: Mapping[str, Any], begin: Mapping[Place, int]) -> dict[Place, int]:
+    """The offset of each partition's last committed record at or behind `begin`; of those that have one.
+
+    Args:
+        client: librdkafka's settings.
+        begin: of one topic, an offset for each partition.
+    """
+    consumer = reader(client, [TopicPartition(*place, offset) for place, offset in begin.items()])
+    read = messages(consumer, ToSight(begin), next(iter(begin))[0])
+    return {cast(Place, (message.topic(), message.partition())): cast(int, message.offset()) for message in read}
+
+
 class Follower:
     """A thread that gives `apply` every record of a topic, oldest first, for as long as the worker lives."""
 
@@ -249,6 +276,8 @@ class Follower:
         self._partitions, self._isolates, self._gentle = range(partitions), isolates, gentle
         self.passed: dict[int, int] = dict(begin or {})
         """Partition -> the offset that comes next, as `apply` sees it once it has taken what it is given."""
+        self.reached: dict[int, int] = {}
+        """Partition -> the offset up to which `apply` has taken all, markers of transactions included."""
         self.ready = threading.Event()
         """Set once the topic has been read to where it ended at the start."""
         self.failure: Future[None] = Future()
@@ -288,6 +317,7 @@ class Follower:
                     self.newest_ms = max(self.newest_ms, *(message.timestamp()[1] for message in found))
                     if sip:
                         time.sleep(BREATH_S)
+                self.reached = dict(to_end.reached)
             consumer.close()
         except BaseException as error:
             self.failure.set_exception(error)

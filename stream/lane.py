@@ -99,6 +99,19 @@ class Lane:
         with self._lock:
             return [Batch("", number, None, 0, self._epoch.get(number, 0), []) for number in owned]
 
+    def standing(self, places: Iterable[Place], owned: Iterable[Batch]) -> list[Batch]:
+        """An empty batch at where each place is done, to commit what no record brought about.
+
+        Args:
+            places: those of other partitions than the owned are left out.
+            owned: of `owned`, before the state was loaded: a partition that has moved since then is not current.
+        """
+        epochs = {batch.partition: batch.epoch for batch in owned}
+        with self._lock:
+            found = [(topic, number, self._done.get((topic, number))) for topic, number in places if number in epochs]
+        return [Batch(topic, number, done, done, epochs[number], []) for topic, number, done in found
+                if done is not None]  # fmt: skip
+
     def _whole(self, partition: int) -> bool:
         return all((topic, partition) in self._assigned for topic in self.topics)
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 import orjson
 
-from model.event import Event
+from model.event import Event, Item, parse_event, parse_item
 from model.fields import Fields, not_utf8, shown
 from model.foreign import NoBehaviour, Source
 from model.formats import CONTRACT, NAMES, adapter, columns, separator
@@ -166,6 +166,17 @@ def records(line: Row, number: int, *, form: str, subject: Subject, name: str, n
         return
     for place, one in enumerate(read):
         yield from _made(one, orjson.dumps(one), headers, form, subject, f"{line_id}.{place}", now_ms)
+
+
+def as_read(record: Record, subject: Subject) -> Event | Item | None:
+    """What a worker reads in a record; None: a product is taken off the shelf.
+
+    Raises:
+        EventError: it rejects it.
+    """
+    if subject == "items":
+        return parse_item(record.value, record.key, record.headers)
+    return record.event or parse_event(record.value, record.key, record.headers, 0)
 
 
 def _read(line: bytes | Fields | EventError) -> Fields | list[Any]:

@@ -102,8 +102,14 @@ def interest(model: str, user_id: str, window: Window, version: int, advice: Adv
     )
 
 
-def window_record(user_id: str, window: Window, offsets: Mapping[str, int], touched_ms: int) -> bytes:
-    """A `firstclick.windows` value: all that a worker must know of a user, with the source offsets that it contains."""
+def window_record(
+    user_id: str, window: Window, offsets: Mapping[str, int], touched_ms: int, owed: Trigger | None = None
+) -> bytes:
+    """A `firstclick.windows` value: all that a worker must know of a user, with the source offsets that it contains.
+
+    Args:
+        owed: what brought about the list that the user is owed, if one is.
+    """
     return orjson.dumps(
         {
             "v": WINDOW_FORM,
@@ -114,12 +120,13 @@ def window_record(user_id: str, window: Window, offsets: Mapping[str, int], touc
             "touched": touched_ms,
             "lines": list(map(tuple, window.lines)),  # orjson takes no named tuples.
             "owned": window.owned,
+            **({"owed": tuple(owed)} if owed is not None else {}),
         }
     )
 
 
-def read_window_record(value: bytes) -> tuple[str, Window, dict[str, int], int]:
-    """The user, the window, the source offsets that it contains, and when it was last touched (epoch ms)."""
+def read_window_record(value: bytes) -> tuple[str, Window, dict[str, int], int, Trigger | None]:
+    """User, window, the source offsets that it contains, when it was last touched (epoch ms), and what is owed."""
     record = orjson.loads(value)
     if record["v"] != WINDOW_FORM:
         raise ValueError(
@@ -127,7 +134,8 @@ def read_window_record(value: bytes) -> tuple[str, Window, dict[str, int], int]:
         )
     lines = tuple(Line(at, event_id, Kind(kind), *rest) for at, event_id, kind, *rest in record["lines"])
     owned = tuple((at, item_id) for at, item_id in record["owned"])
-    return record["user"], Window(lines, owned, record["n"]), record["offsets"], record["touched"]
+    owed = Trigger(*record["owed"]) if "owed" in record else None  # A record of before 0.3 has none.
+    return record["user"], Window(lines, owned, record["n"]), record["offsets"], record["touched"], owed
 
 
 class Shelf(NamedTuple):

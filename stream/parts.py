@@ -19,7 +19,8 @@ from model.item_tower import item_tower
 from model.reading import reader
 from model.window import EMPTY
 from stream import topics
-from stream.agents import Behaviour, Shelving, Turns
+from stream.agents import Behaviour, Turns
+from stream.backlog import Backlog
 from stream.batcher import Share
 from stream.capabilities import guarantee_of, protocol_of, topics_of
 from stream.follower import Follower, Pair, Place, ends, read_to_end
@@ -34,6 +35,7 @@ from stream.recommender import Recommender
 from stream.registry import Registry
 from stream.settings import Settings
 from stream.shelf import Shelves
+from stream.shelving import Shelving
 from stream.windows import DAY_MS, Windows
 
 # Items of one transaction: about a second of encoding on two cores: a new item never waits long behind a bulk load.
@@ -57,8 +59,10 @@ class Parts:
     recommender: Recommender
     intake: Intake
     follower: Follower
-    turns: Sequence[Turns]
+    behaviour: Behaviour
+    shelving: Shelving
     shares: Mapping[str, Sequence[Share]]
+    backlog: Backlog
     failure: BaseException | None = None
     stopping: bool = False
     warm: bool = False
@@ -71,6 +75,11 @@ class Parts:
         self.encoder.vectors(["firstclick"])
         self.recommender.recommend([EMPTY])
         self.warm = True
+
+    @property
+    def turns(self) -> Sequence[Turns]:
+        """Of all lanes."""
+        return self.behaviour, self.shelving
 
     @property
     def pulses(self) -> list[Pulse]:
@@ -91,12 +100,13 @@ class Parts:
         """What has to be done before lists can be right. The bundle is loaded: else there were no parts."""
         done = {"model": self.warm, "catalogue": self.follower.ready.is_set(), "group": self.intake.joined.is_set()}
         done |= {turns.lane.name: turns.loaded for turns in self.turns}
+        done["items"] = self.backlog.over
         return [name for name, is_done in done.items() if not is_done]
 
     @property
     def ready(self) -> bool:
         """The model has run, the catalogue is read to its end, the group has taken this worker in, the windows and
-        items of its partitions are loaded, and nothing is wrong."""
+        items of its partitions are loaded, what stood on `items` at the start is on the shelf, and nothing is wrong."""
         return not self.waits_for and not self.wrong
 
 
@@ -197,9 +207,8 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
     recommender = _recommender(settings, bundle, catalogue, encoder, metrics)
     registry = Registry(settings.registry)
     topic, followed = topics.catalogue_topic(bundle.space), Followed(catalogue, metrics)
-    follower = Follower(
-        {**settings.client, **CLIENT}, cluster.admin, topic, cluster.partitions, cluster.exact, followed.apply
-    )
+    client = {**settings.client, **CLIENT}
+    follower = Follower(client, cluster.admin, topic, cluster.partitions, cluster.exact, followed.apply)
 
     windows = _windows(cluster, bundle, events, registry)
     behaviour = Behaviour(
@@ -231,8 +240,10 @@ def build(settings: Settings, *, model: bool = True) -> Parts:
         recommender,
         intake,
         follower,
-        (behaviour, shelving),
+        behaviour,
+        shelving,
         {events.name: [Share(events.topics, settings.batch_events)], shelf.name: _shelf_shares(settings)},
+        Backlog(client, cluster.admin, settings.group, settings.items, cluster.partitions, (topic, follower)),
     )
 
 

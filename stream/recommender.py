@@ -63,6 +63,8 @@ class Advice(NamedTuple):
     items: tuple[RankedItem, ...]
     vector: Floats
     """(D,) unit length, or all zeros when nothing is known."""
+    bare: bool = False
+    """Whether nothing at all was on the shelf that might be shown."""
 
 
 class Recommender:
@@ -162,11 +164,13 @@ class Recommender:
             )  # (B, 1 + N, T): what each line brought
             best_rows = np.take_along_axis(candidates.rows, best, axis=1)
             reasons = biggest_losses(scores, whole.weights[:, 0], REASONS)
+            bare = not self._catalogue.available.any()
             return [
                 Advice(
                     "fallback" if not known[user] else "cold" if window.n_events < COLD_EVENTS else "warm",
                     self._ranked(best_rows[user], scores[user, 0], reasons[user], lines[user]),
                     whole.vectors[user, 0].copy(),
+                    bare,
                 )
                 for user, window in enumerate(windows)
             ]

@@ -18,9 +18,10 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from model.foreign import NoBehaviour
 from model.formats import CONTRACT
+from model.rejection import EventError
 from model.training.logs.files import File, LogError
 from stream.errors import WrongUsage
-from stream.loglines import LineError, Record, Row, Subject, lines, log_file, records
+from stream.loglines import LineError, Record, Row, Subject, as_read, lines, log_file, records
 from stream.progress import following, shown_name
 from stream.topics import partitions
 
@@ -45,7 +46,7 @@ class Plan:
         name: names the log in event ids and headers.
         first_line: where to begin, from 1.
         state: a file that remembers the next line, or None.
-        only_check: parses and sends nothing.
+        only_check: sends nothing, and reads each record as a worker does.
     """
 
     file: Path
@@ -64,7 +65,8 @@ class Report:
     """What became of the lines. `next_line` is where to go on: everything before it is delivered or refused.
 
     A line of some formats holds several events, which are counted one by one where they are delivered or refused, or
-    none: it is passed over.
+    none: it is passed over. What is refused cannot be sent. What can be is sent unjudged: only a check knows what of it
+    a worker takes and what it rejects, and then these two and `refused` add up as in `firstclick validate`.
     """
 
     file: str
@@ -73,6 +75,11 @@ class Report:
     delivered: int = 0
     refused: int = 0
     passed_over: int = 0
+    repeated: int = 0
+    """Products as they were told before: not sent again."""
+    accepted: int | None = None
+    """By a worker; None: not asked."""
+    rejected: int | None = None
     failed: int = 0
     next_line: int = 1
     seconds: float = 0.0
@@ -107,6 +114,8 @@ class Replay:
         first = _recall(plan) or plan.first_line
         self.plan, self.producer, self.clock, self.wall, self.tell = plan, producer, clock, wall, tell
         self.report = Report(str(plan.file), plan.topic, next_line=first)
+        if plan.only_check:
+            self.report.accepted = self.report.rejected = 0
         self._products: dict[bytes, int] = {}
         self._first_failed: int | None = None
         self._why_failed = ""
@@ -154,12 +163,26 @@ class Replay:
                 self.report.passed_over += 1
             elif isinstance(made, LineError):
                 self._refuse(number, made)
-            elif not self._told_before(made):
+            elif plan.only_check:
+                self._judge(number, made)
+            elif self._told_before(made):
+                self.report.repeated += 1
+            else:
                 if plan.speed and made.at_ms is not None:
                     self._wait_for(made.at_ms, plan.speed)
                 if self.producer is not None:
                     self._send(number, made)
         self._reached = number
+
+    def _judge(self, number: int, made: Record) -> None:
+        """As a worker does."""
+        report = self.report
+        try:
+            as_read(made, self.plan.subject)
+            report.accepted = (report.accepted or 0) + 1
+        except EventError as error:
+            report.rejected = (report.rejected or 0) + 1
+            self._tell(number, "would be rejected", LineError.of(error))
 
     def _told_before(self, made: Record) -> bool:
         """Whether a product has been told so already: each event of some formats brings it along."""
@@ -203,13 +226,17 @@ class Replay:
             self._why_failed = error.str()
 
     def _refuse(self, number: int, error: LineError) -> None:
-        report, reason = self.report, str(error)
-        report.refused += 1
-        report.reasons[reason] = report.reasons.get(reason, 0) + 1
-        if report.refused <= TOLD:
-            self.tell(f"{self.plan.file}:{number}: refused: {error.detail}")
-        if report.refused == TOLD:
-            self.tell("further refused lines are only counted")
+        self.report.refused += 1
+        self._tell(number, "refused", error)
+
+    def _tell(self, number: int, fate: str, error: LineError) -> None:
+        reasons, reason = self.report.reasons, str(error)
+        reasons[reason] = reasons.get(reason, 0) + 1
+        told = sum(reasons.values())
+        if told <= TOLD:
+            self.tell(f"{self.plan.file}:{number}: {fate}: {error.detail}")
+        if told == TOLD:
+            self.tell("further bad lines are only counted")
 
     def _wait_for(self, at_ms: int, speed: float) -> None:
         """Waits until this event's turn; one that is older than the one before is due at once."""

@@ -34,6 +34,7 @@ REPLICATION = 3  # What exactly-once is promised for, with MIN_ISR; fewer broker
 MIN_ISR = 2
 ASK_S = 10.0  # A healthy broker answers in milliseconds; its controller may take seconds to elect a leader.
 ASK_AGAIN_S = 0.05
+NAMED = 20  # Topics that an error names: a shop's cluster may have thousands.
 REJECTED_BYTES = 2 * 1024 * 1024  # Brokers take 1 MiB by default: an input at that limit plus headers must fit.
 DAY_MS = 86_400_000
 
@@ -259,15 +260,28 @@ def partitions(client: Any, topic: str, option: str, bootstrap: str) -> list[int
         Unreachable: no broker answers, or the topic is not there.
     """
     try:
-        there = client.list_topics(topic, timeout=ASK_S).topics[topic]
+        # All of them: a broker that creates topics on demand creates the one that it is asked about by name.
+        cluster = client.list_topics(timeout=ASK_S).topics
     except KafkaException as error:
         raise Unreachable(
             f"no broker answers at {bootstrap} ({error.args[0].name()})", "check --bootstrap (FIRSTCLICK_BOOTSTRAP)"
         ) from error
+    there = cluster.get(topic)
+    if there is None:
+        raise Unreachable(
+            f"{option} {topic}: there is no such topic, or none that you may see; there are {_named(cluster)}",
+            "check its name; `firstclick topics --apply` creates firstclick's own, and those of --events, --items",
+        )
     if there.error is not None:
-        remedy = "check its name; `firstclick topics --apply` creates firstclick's own"
-        raise Unreachable(f"{option} {topic}: {there.error.str()}", remedy)
+        raise Unreachable(f"{option} {topic}: {there.error.str()}", "ask again; it may be moving between brokers")
     return list(there.partitions)
+
+
+def _named(found: Iterable[str]) -> str:
+    """The names of topics for people, without Kafka's own."""
+    names = sorted(name for name in found if not name.startswith("__"))
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return (", ".join(names[:NAMED]) or "none") + more
 
 
 def apply(admin: Any, wanted: Sequence[TopicShape], replication: int = REPLICATION) -> list[Difference]:

@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from model.event import parse_event, parse_item
+from model.event import Event, Item
 from model.foreign import NoBehaviour
 from model.rejection import EventError
 from model.training.logs.files import File, LogError
-from stream.loglines import LineError, Record, Subject, lines, log_file, records
+from stream.loglines import LineError, Subject, as_read, lines, log_file, records
 from stream.progress import following, shown_name
 
 OFFENDERS = 10
@@ -67,6 +67,13 @@ class Verdict:
     faults: Counter[str] = field(default_factory=Counter)
     offenders: list[Offender] = field(default_factory=list)
 
+    def accept(self, read: Event | Item | None) -> None:
+        """One more event, item, or tombstone of an item."""
+        self.accepted += 1
+        if isinstance(read, Event):
+            self.kinds[read.kind.value] += 1
+            self.with_item += read.item is not None
+
     def reject(self, line: int, error: LineError) -> None:
         """One more rejection."""
         self.rejected += 1
@@ -106,7 +113,6 @@ def judge(
         now_ms: as `loglines.records` has it.
     """
     verdict, name = Verdict(str(log.path), form), log.path.name
-    take = _event if subject == "events" else _item
     number = 0
     try:
         for number, line in lines(log, form, subject):
@@ -118,25 +124,13 @@ def judge(
                     verdict.passed_over[found.name] += 1
                 else:
                     try:
-                        take(found, verdict)
+                        verdict.accept(as_read(found, subject))
                     except EventError as error:
                         verdict.reject(number, LineError.of(error))
             step(log, verdict.lines)
     except LogError as error:  # The file itself breaks off here.
         verdict.reject(number + 1, LineError("the file breaks off", str(error)))
     return verdict
-
-
-def _event(record: Record, verdict: Verdict) -> None:
-    event = record.event or parse_event(record.value, record.key, record.headers, 0)
-    verdict.accepted += 1
-    verdict.kinds[event.kind.value] += 1
-    verdict.with_item += event.item is not None
-
-
-def _item(record: Record, verdict: Verdict) -> None:
-    parse_item(record.value, record.key, record.headers)
-    verdict.accepted += 1
 
 
 def show(verdict: Verdict, console: Console) -> None:

@@ -21,7 +21,7 @@ from model.window import EMPTY, Window
 from stream.errors import CommandError, NotAllowed
 from stream.follower import Pair, Place
 from stream.lane import Batch, Fetched
-from stream.messages import Record, read_window_record, rejected, version_of, window_record
+from stream.messages import Record, Trigger, read_window_record, rejected, version_of, window_record
 from stream.registry import FRAMED, Opened, plain
 from stream.topics import WINDOWS
 
@@ -40,23 +40,30 @@ class Held:
         offsets: source topic -> the newest offset that the window contains.
         touched_ms: when the newest of them arrived (record time).
         shown: the list that was last published, and its vector as (D,) float16; None when not known.
+        owed: the newest event of a user who has had no list yet, because nothing was on the shelf; else None.
     """
 
-    __slots__ = ("offsets", "shown", "touched_ms", "window")
+    __slots__ = ("offsets", "owed", "shown", "touched_ms", "window")
 
     def __init__(self, window: Window = EMPTY, offsets: dict[str, int] | None = None, touched_ms: int = 0) -> None:
         self.window = window
         self.offsets: dict[str, int] = offsets or {}
         self.touched_ms = touched_ms
         self.shown: tuple[tuple[str, ...], npt.NDArray[np.float16]] | None = None
+        self.owed: Trigger | None = None
+
+
+Owed = tuple[int, str, Held, Trigger]
+"""Partition, user, what is held, and the newest event, which brings the owed list about."""
 
 
 class _Partition:
-    __slots__ = ("epoch", "now_ms", "swept_ms", "users")
+    __slots__ = ("epoch", "now_ms", "owed", "swept_ms", "users")
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
         self.users: dict[str, Held] = {}
+        self.owed: dict[str, Held] = {}  # Those of them who are owed a list.
         self.now_ms = 0  # The newest record's time: this partition's clock.
         self.swept_ms = 0
 
@@ -78,6 +85,7 @@ class Taken:
         repeated: kinds of the events that their window had already.
         passed_over: records of other formats that hold no behaviour.
         forgotten: (partition, user id) whose windows are too old.
+        owed: of how many of the changed the list is owed.
     """
 
     def __init__(self) -> None:
@@ -91,11 +99,12 @@ class Taken:
         self.repeated: list[Kind] = []
         self.passed_over = 0
         self.forgotten: list[tuple[int, str]] = []
+        self.owed = 0
 
     def records(self) -> Iterator[Record]:
         """The changelog records: one per user whose window changed, a tombstone per user forgotten."""
         for (partition, user_id), (held, _) in self.changed.items():
-            value = window_record(user_id, held.window, held.offsets, held.touched_ms)
+            value = window_record(user_id, held.window, held.offsets, held.touched_ms, held.owed)
             yield Record(WINDOWS, partition, user_id.encode(), value)
         for partition, user_id in self.forgotten:
             yield Record(WINDOWS, partition, user_id.encode(), None)
@@ -161,16 +170,41 @@ class Windows:
             if value is None:
                 users.pop(key.decode(), None)
                 continue
-            user_id, window, offsets, touched_ms = read_window_record(value)
+            user_id, window, offsets, touched_ms, owed = read_window_record(value)
             older = users.get(user_id)
             # Without transactions a worker that was thought dead may write an older window after its successor's.
             if older is None or version_of(older.offsets) <= version_of(offsets):
                 users[user_id] = Held(window, offsets, touched_ms)
+                users[user_id].owed = owed
         self._refuse_new_logs(missing)
+        for partition in missing.values():
+            partition.owed = {user_id: held for user_id, held in partition.users.items() if held.owed is not None}
         self._partitions |= missing
         loaded = sum(len(partition.users) for partition in missing.values())
         self.loaded += loaded
         log.info("loaded %d windows of partitions %s", loaded, sorted(missing))
+
+    @property
+    def owes(self) -> bool:
+        """Whether anybody is owed a list; any thread may ask."""
+        return any(partition.owed for partition in list(self._partitions.values()))
+
+    def owe(self, partition: int, user_id: str, trigger: Trigger | None) -> None:
+        """A user is owed a list, whose newest event is `trigger`; None: is owed none any more."""
+        users = self._partitions[partition]
+        held = users.users[user_id]
+        held.owed = trigger
+        if trigger is None:
+            users.owed.pop(user_id, None)
+        else:
+            users.owed[user_id] = held
+
+    def owed(self) -> Iterator[Owed]:
+        """Who is owed a list."""
+        for number, partition in self._partitions.items():
+            for user_id, held in partition.owed.items():
+                if held.owed is not None:
+                    yield number, user_id, held, held.owed
 
     def take_in(self, batch: Batch, now_ms: int, taken: Taken) -> None:
         """Steps 1 to 3 for every record of a batch whose partition is loaded. Each has one of the fates in `taken`.
@@ -292,6 +326,7 @@ class Windows:
             limit = partition.now_ms - self._forget_ms
             for user_id in [user_id for user_id, held in partition.users.items() if held.touched_ms < limit]:
                 del partition.users[user_id]
+                partition.owed.pop(user_id, None)
                 taken.forgotten.append((number, user_id))
 
     def _rejected(self, message: Fetched, faults: Sequence[EventError]) -> Record:

@@ -122,18 +122,22 @@ def _files(encoder: str) -> tuple[list[Path], str]:
     return [path for path in files if path.is_file()], said.splitlines()[0] if said else ""
 
 
+GIVE = "give a folder with an ONNX file or model.safetensors, a package's name, or owner/name of the hub"
+
+
 def _from_hub(name: str) -> tuple[list[Path], str]:
+    missing = f"--encoder {name} is no folder and no installed package"
+    if name.startswith((".", "/", "~")):  # No name of the hub's.
+        raise EncoderError(f"{missing}; {GIVE}")
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
-        raise EncoderError(
-            f"{name} is no folder and no installed package; for a name on the hub: pip install 'firstclick[train]'"
-        ) from error
+        raise EncoderError(f"{missing}; {GIVE}; for the hub: pip install 'firstclick[train]'") from error
     patterns = ["*.json", "model.safetensors", "onnx/model.onnx", "1_Pooling/*"]
     try:
         folder = Path(snapshot_download(name, allow_patterns=patterns))
     except Exception as error:
-        raise EncoderError(f"{name} is no folder and no package, and the hub did not give it: {error}") from error
+        raise EncoderError(f"{missing}, and the hub did not give it ({error}); {GIVE}") from error
     return [path for path in folder.rglob("*") if path.is_file()], ""
 
 

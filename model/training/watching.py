@@ -4,11 +4,11 @@ Knows nothing of what is learned.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from model.session import Floats
 from model.training.encoder_tuning import Step
@@ -35,10 +35,16 @@ def watched(tensorboard: Path | None = None, *, bar: bool = True) -> Iterator[Ca
         from torch.utils.tensorboard import SummaryWriter
 
         writer = SummaryWriter(str(tensorboard))  # type: ignore[no-untyped-call, unused-ignore]
-    with Progress(*columns, console=Console(stderr=True), disable=not bar) as progress:
-        task = progress.add_task("the encoder learns")
+    # Begins with the first step: a frozen encoder has none, nor has one that is tuned already.
+    progress = Progress(*columns, console=Console(stderr=True), disable=not bar)
+    with ExitStack() as stack:
+        task: TaskID | None = None
 
         def step(told: Step) -> None:
+            nonlocal task
+            if task is None:
+                stack.enter_context(progress)
+                task = progress.add_task("")
             said = f"the encoder learns: loss {told.loss:.3f}, hits {told.hits:.2f}, moved {told.anchor:.3f}"
             progress.update(task, completed=told.number, total=told.of, description=said)
             if writer is not None and (told.number % WRITTEN_EVERY == 0 or told.number in (1, told.of)):

@@ -66,8 +66,8 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        if error is None or isinstance(error, KeyboardInterrupt):
-            self.log.unlink()  # Kept where somebody will want to read it.
+        if not (isinstance(error, Unreachable) and str(self.log) in str(error)):
+            self.log.unlink()  # Kept where somebody is told to read it.
 
     def alive(self, wait_s: float = 0.0) -> None:
         """Returns after `wait_s` if it still runs.

@@ -120,9 +120,9 @@ def _show(
             for product in shop.products.values():
                 sender.send(topics.ITEMS, product.item_id, dict(product.upsert()))
             sender.flush()
-            working.wait_ready()
-            say("the worker is ready and encodes the titles, each once for life")
+            say("the worker encodes the titles, each once for life")
             _fill_the_shelf(broker.bootstrap, topics.catalogue_topic(loaded.space), shop, working, say)
+            working.wait_ready()
             purchases = load_purchases(folder, shop, {*shoppers.WATCHED, *shoppers.CROWD})
             titles = {item_id: product.title for item_id, product in shop.products.items()}
             labels = shoppers.labels(folder, shoppers.WATCHED) | {shoppers.NEW_USER: shoppers.NEW_USER_LABEL}

@@ -275,7 +275,7 @@ class Hub:
             return set()
         visitor = self._visitors.get(user_id)
         if topic == topics.WINDOWS:
-            _, window, offsets, _ = read_window_record(value)
+            _, window, offsets, *_ = read_window_record(value)
             return {user_id} if visitor.take_window(Seen(window, version_of(offsets), offsets)) else set()
         if topic == topics.INTERESTS:
             return {user_id} if visitor.take_interest(orjson.loads(value)) else set()

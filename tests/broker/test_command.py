@@ -1,11 +1,13 @@
 """The command `firstclick` against a broker: topics, replay, the demo."""
 
 import gzip
+import os
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -93,19 +95,35 @@ def test_a_replayed_log_stands_in_the_topic_each_user_in_the_partition_of_javas_
 
 
 def test_a_replay_to_nowhere_says_so(broker: Broker, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if isinstance(broker, Embedded):
-        pytest.skip("the embedded broker makes a topic of every name that is asked for")
+    _replay_to_nowhere(broker, tmp_path, capsys)
+
+
+def test_a_mistyped_topic_is_created_on_no_broker(
+    embedded: Embedded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The embedded broker makes a topic of every name that is asked for, as Kafka does by default."""
+    _replay_to_nowhere(embedded, tmp_path, capsys)
+
+
+def _replay_to_nowhere(broker: Broker, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+    topics.apply(admin, [topics.TopicShape("clicks-of-the-shop", 2)])
     log = tmp_path / "log.jsonl"
     log.write_text('{"user_id":"u"}\n')
-    assert invoke(["replay", str(log), "--bootstrap", broker.bootstrap, "--to", "no-such-topic"]) == Exit.UNREACHABLE
-    assert "--to no-such-topic" in capsys.readouterr().err
+    command = ["replay", str(log), "--bootstrap", broker.bootstrap]
+    assert invoke([*command, "--to", "clicks-of-the-shpo"]) == Exit.UNREACHABLE
+    said = capsys.readouterr().err
+    assert "--to clicks-of-the-shpo: there is no such topic" in said
+    assert "there are clicks-of-the-shop;" in said.replace("\n", " ")
+    assert "clicks-of-the-shpo" not in admin.list_topics().topics
 
 
 @pytest.mark.usefixtures("space")
-def test_the_demo_runs_without_a_terminal_and_ends_by_itself() -> None:
+def test_the_demo_runs_without_a_terminal_and_ends_by_itself_and_leaves_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "stream.cli", "demo", "--seconds", "5", "--plain"]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=DEMO_S, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=DEMO_S, check=False, **_elsewhere(tmp_path))
     assert ran.returncode == Exit.DONE, ran.stderr
+    assert not left(tmp_path)
     told = orjson.loads(ran.stdout.splitlines()[-1])
     assert told["rejected"] == 0
     assert 0 < told["lists"] <= told["events"]
@@ -115,6 +133,30 @@ def test_the_demo_runs_without_a_terminal_and_ends_by_itself() -> None:
     # The shop's own model, or aloud another.
     assert ("trained on" in ran.stdout) == DEMO_BUNDLE.exists()
     assert ("make install" in ran.stderr) != DEMO_BUNDLE.exists()
+
+
+def _elsewhere(folder: Path) -> dict[str, Any]:
+    """A command with this code runs in a folder of its own, and beside it lie its temporary files."""
+    for name in ("here", "temporary"):
+        (folder / name).mkdir()
+    told = {"PYTHONPATH": str(Path(__file__).parents[2]), "TMPDIR": str(folder / "temporary")}
+    return {"cwd": folder / "here", "env": {**os.environ, **told}}
+
+
+def left(folder: Path) -> list[Path]:
+    """What a command has left there; of the temporary files ours (onnxruntime keeps one of its own)."""
+    return [*(folder / "here").iterdir(), *(folder / "temporary").glob("firstclick*")]
+
+
+@pytest.mark.usefixtures("space")
+def test_who_has_seen_enough_of_the_demo_finds_nothing_of_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "stream.cli", "demo", "--plain"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **_elsewhere(tmp_path)) as demo:
+        assert demo.stdout is not None
+        demo.stdout.readline()
+        demo.stdout.close()  # As `firstclick demo | head -1` does.
+        demo.wait(DEMO_S)
+    assert not left(tmp_path)
 
 
 @pytest.mark.usefixtures("space")

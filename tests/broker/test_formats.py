@@ -55,7 +55,9 @@ def test_records_of_three_formats_end_in_one_window_and_a_bad_part_on_the_reject
         (rejected,) = fleet.dump(topics.REJECTED)
         assert dict(rejected["headers"])["detail"] == b"events[0].params.items[1].item_id is missing"
         assert rejected["value"] == orjson.dumps(request)
-        eventually(lambda: newest(fleet.dump(topics.RECOMMENDATIONS)).get("u") is not None, LIST_S, "a list")
+        eventually(
+            lambda: newest(fleet.dump(topics.INTERESTS)).get("u") is not None, LIST_S, "a vector: no shelf, no list"
+        )
         told = worker.page("metrics").decode()
         assert 'firstclick_events_total{fate="passed_over",kind="unknown"} 1.0' in told
         assert 'firstclick_rejections_total{lane="behaviour",reason="field_missing"} 1.0' in told

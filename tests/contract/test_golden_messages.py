@@ -92,7 +92,7 @@ def test_every_golden_file_is_held_against_something() -> None:
 
 
 def test_a_window_of_the_first_form_is_read() -> None:
-    assert read_window_record(golden("window-1")) == (USER, WINDOW, OFFSETS, TOUCHED_MS)
+    assert read_window_record(golden("window-1")) == (USER, WINDOW, OFFSETS, TOUCHED_MS, None)
 
 
 def test_a_catalogue_record_of_the_first_form_is_read() -> None:

@@ -123,6 +123,128 @@ def test_a_turn_commits_windows_lists_and_vectors_together() -> None:
     assert [item["item_id"] for item in lists[0]["items"]] == ["a", "b"]
 
 
+BARE = advice()._replace(stage="fallback", bare=True)
+
+
+class Bare(World):
+    """Nothing is on the shelf yet; the partition is ours, and what is committed counts as done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recommender.advice = lambda _: BARE
+        self.lane.assign({("clicks", 0): 7})
+        self.turns.thread.submit(lambda: None).result()
+
+    def records(self, *records: FakeRecord) -> dict[str, list[Any]]:
+        """What a turn with these records sent."""
+        (standing,) = self.lane.standing([("clicks", 0)], self.lane.owned())
+        before = len(self.outbox.committed)
+        self.turns.turn([standing._replace(messages=list(records))])
+        return by_topic(self.outbox.committed[before:])
+
+    def paid(self) -> dict[str, list[Any]]:
+        before = len(self.outbox.committed)
+        self.turns.thread.submit(self.turns.pay).result()
+        return by_topic(self.outbox.committed[before:])
+
+
+def by_topic(commits: Sequence[Sequence[Record]]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for record in (record for records in commits for record in records):
+        found.setdefault(record.topic, []).append(orjson.loads(record.value or b"null"))
+    return found
+
+
+def test_who_comes_before_the_first_product_is_owed_a_list_and_gets_it_once() -> None:
+    world = Bare()
+    sent = world.records(event(0, "a"), event(1, "b"), event(2, "c"))
+    assert sent.keys() == {WINDOWS, INTERESTS}
+    assert [window["owed"][3] for window in sent[WINDOWS]] == [0, 1, 2]
+    assert world.turns.owes
+    assert world.paid() == {}, "there is still nothing to show"
+    world.recommender.advice = lambda _: advice("a", "b")
+    assert world.records(event(3, "a")).keys() == {WINDOWS, INTERESTS, RECOMMENDATIONS}, "the next event pays, too"
+    paid = world.paid()
+    assert paid.keys() == {WINDOWS, RECOMMENDATIONS}
+    assert [(one["user_id"], one["version"], one["trigger"]["offset"]) for one in paid[RECOMMENDATIONS]] == [
+        ("b", 2, 1),
+        ("c", 3, 2),
+    ]
+    assert [window for window in paid[WINDOWS] if "owed" in window] == []
+    assert not world.turns.owes
+    assert world.paid() == {}
+    assert world.counted("lists_total", stage="cold") == 3
+    assert world.counted("lists_unchanged_total") == 0
+
+
+def test_what_is_owed_outlives_an_abort_and_a_restart() -> None:
+    world = Bare()
+    (window,) = world.records(event(0))[WINDOWS]
+    changelog = [(0, (b"u", orjson.dumps(window)))]
+    world.windows._read = lambda _: changelog
+    world.recommender.advice = lambda _: advice("a")
+    world.outbox.outcomes = iter([Aborted("a rebalance")])
+    assert world.paid() == {}
+    assert world.intake.rewound == [[0]]
+    heir = Bare()
+    heir.windows._read = lambda _: changelog
+    heir.windows.drop([0])  # As if it had just come.
+    heir.recommender.advice = lambda _: advice("a")
+    for each in (world, heir):
+        assert [one["version"] for one in each.paid()[RECOMMENDATIONS]] == [1]
+
+
+def test_a_partition_that_moves_while_it_is_loaded_is_not_paid_from_what_was_loaded() -> None:
+    """Another worker may have had it in between, and have taken in more."""
+    world = Bare()
+    (window,) = world.records(event(0))[WINDOWS]
+
+    def read(_: object) -> list[tuple[int, tuple[bytes, bytes]]]:
+        if not moved:
+            moved.append(True)
+            world.lane.revoke([("clicks", 0)])
+            world.lane.assign({("clicks", 0): 9})
+        return [(0, (b"u", orjson.dumps(window)))]
+
+    def commit(batches: Sequence[Batch], records: Sequence[Record]) -> None:
+        if not world.lane.current(batches):
+            raise Aborted("a partition moved meanwhile")
+        committed.append(records)
+
+    moved: list[bool] = []
+    committed: list[Sequence[Record]] = []
+    world.windows._read, world.turns.outbox.commit = read, commit  # type: ignore[method-assign]
+    world.windows.drop([0])
+    world.recommender.advice = lambda _: advice("a")
+    world.paid()
+    assert committed == []
+
+
+def test_whose_list_has_left_the_shelf_gets_an_empty_one() -> None:
+    world = Bare()
+    world.recommender.advice = lambda _: advice("a")
+    world.records(event(0))
+    world.recommender.advice = lambda _: BARE
+    (shown,) = world.records(event(1))[RECOMMENDATIONS]
+    assert shown["items"] == []
+    assert not world.turns.owes
+
+
+def test_an_owed_list_that_the_model_stumbles_over_is_owed_no_more() -> None:
+    world = Bare()
+    world.records(event(0))
+
+    def stumbles(window: Window) -> Advice:
+        if window.lines:
+            raise ZeroDivisionError
+        return advice("a")
+
+    world.recommender.advice = stumbles
+    assert world.paid().keys() == {WINDOWS}
+    assert not world.turns.owes
+    assert world.counted("lists_failed_total") == 1
+
+
 def test_a_list_that_is_the_same_is_not_news_but_its_window_is_kept() -> None:
     world = World()
     world.turn(event(0))

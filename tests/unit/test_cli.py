@@ -110,6 +110,17 @@ def test_a_default_is_told_once() -> None:
         (["dump", "--topic", "events", "--from", "2027-01-01", "--to", "2026-01-01"], Exit.USAGE, "--to 2026-01-01"),
         (["log"], Exit.USAGE, "neither FILES nor --topic; name"),
         (["train", "--out", "o"], Exit.USAGE, "neither --log nor --topic; name"),
+        (["train", "--log", "f", "--out", "FILE"], Exit.USAGE, "'--out': FILE is a file; name a folder"),
+        (["train", "--log", "f", "--out", "FILE/new"], Exit.USAGE, "'--out': FILE/new cannot be written: FILE takes"),
+        (["train", "--log", "f", "--out", "."], Exit.USAGE, "'--out': . is there and is no bundle: it will not be"),
+        (["train", "--log", "f", "--out", "o", "--checkpoints", "FILE"], Exit.USAGE, "'--checkpoints': FILE is a"),
+        (["evaluate", "--log", "f", "--out", "FILE"], Exit.USAGE, "'--out': FILE is a file; name a folder"),
+        (["contract", "--out", "FILE"], Exit.USAGE, "'--out': FILE is a file; name a folder"),
+        (["contract", "--out", "/proc/new"], Exit.USAGE, "'--out': /proc/new cannot be written: /proc takes no folder"),
+        (["model", "init", "--encoder", "e", "--out", "FILE"], Exit.USAGE, "'--out': FILE is a file; name a folder"),
+        (["model", "init", "--encoder", "/nowhere"], Exit.USAGE, "--encoder /nowhere is no folder and no installed"),
+        (["train", "--log", "f", "--out", "o", "--encoder", "/nowhere"], Exit.USAGE, "--encoder /nowhere is no folder"),
+        (["train", "--log", "f", "--out", "o", "--encoder", "."], Exit.USAGE, "--encoder . lacks model.safetensors"),
         (["tune"], Exit.USAGE, "neither --log nor --topic; name"),
         (["evaluate", "--baselines", "none", "/"], Exit.USAGE, "neither --log nor --topic; name"),
         (["log", "f", "--topic", "t"], Exit.USAGE, "both FILES and --topic; give one"),
@@ -134,8 +145,15 @@ def test_a_default_is_told_once() -> None:
     ],
 )
 def test_wrong_usage_is_told_in_a_line(
-    arguments: list[str], code: Exit, said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    code: Exit,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    (tmp_path / "FILE").touch()
+    monkeypatch.chdir(tmp_path)
     assert invoke(arguments) == code
     captured = capsys.readouterr()
     assert said in captured.out + captured.err
@@ -176,7 +194,12 @@ def test_a_speed_is_max_or_a_number_above_0(speed: str, tmp_path: Path, capsys: 
     assert "--speed" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("line", "code"), [('{"user_id": "u"}', Exit.DONE), ("not JSON", Exit.BAD_INPUT)])
+GOOD = '{"event_id":"e","user_id":"u","kind":"click","item_id":"i","at":1700000000000}'
+
+
+@pytest.mark.parametrize(
+    ("line", "code"), [(GOOD, Exit.DONE), ('{"user_id": "u"}', Exit.BAD_INPUT), ("not JSON", Exit.BAD_INPUT)]
+)
 def test_a_check_ends_with_1_where_a_line_is_bad(line: str, code: Exit, tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.write_text(line + "\n")
@@ -208,6 +231,15 @@ def test_a_log_is_told_of_as_a_table_or_as_one_line(tmp_path: Path, capsys: pyte
     assert invoke(["log", str(tmp_path), "--format", "common", "--json"]) == Exit.DONE
     told = json.loads(capsys.readouterr().out)
     assert (told["events"], told["rejected"], told["kinds"]) == (1, {"not_json": 1}, {"click": 1})
+
+
+def test_a_file_of_items_that_holds_none_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "log").write_bytes(b'{"event_id":"e","user_id":"u","item_id":"i","kind":"click","at":1700000000000}')
+    (tmp_path / "items").write_bytes(bytes(range(256)))
+    assert invoke(["log", str(tmp_path / "log"), "--items", str(tmp_path / "items")]) == Exit.BAD_INPUT
+    assert "items holds no item of the form firstclick: none of its 2 lines is one" in capsys.readouterr().err
+    (tmp_path / "items").write_bytes(b'{"item_id":"i","title":"t"}\nno JSON\n')
+    assert invoke(["log", str(tmp_path / "log"), "--items", str(tmp_path / "items")]) == Exit.DONE
 
 
 def test_every_class_in_the_table_exists() -> None:

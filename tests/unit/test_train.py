@@ -1,6 +1,7 @@
 """From a log to a bundle that serves: what was learned is in the lists, and a bundle that drifts is refused."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,9 @@ def test_without_two_touches_there_is_nothing_to_learn(base: Bundle, tmp_path: P
     assert not (tmp_path / "bundle").exists()
 
 
-def test_the_command_trains_from_files(base: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_trains_from_files(
+    base: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = [{"event_id": f"e-{number}", **row} for number, row in enumerate(shoppers())]
     (tmp_path / "events.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
     (tmp_path / "items.jsonl").write_bytes(
@@ -181,6 +184,18 @@ def test_the_command_trains_from_files(base: Bundle, tmp_path: Path, capsys: pyt
     told = orjson.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["model"] == Bundle.load(tmp_path / "out").model
     assert any((tmp_path / "board").rglob("events.out.*"))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert invoke([*asked, "--seed", "1"]) == 0
+    out, err = capsys.readouterr()
+    assert f"the bundle {told['model']} in {tmp_path / 'out'} will be replaced" in err.splitlines()[0]
+    new = Bundle.load(tmp_path / "out")
+    rows = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert (rows["model"], rows["bundle"], rows["epochs"]) == (new.model, str(tmp_path / "out"), "1")
+    assert f"{new.manifest.training['valid_ndcg@10']['fresh']:.4f} on validation" in rows["NDCG@10"]
+    assert "new items" in out
+    assert invoke([*asked, "--json"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert orjson.loads(last)["model"] == told["model"], "the same seed, the same bundle"
     assert invoke([*asked[:2], str(tmp_path / "nothing.jsonl"), "--out", str(tmp_path / "none")]) == Exit.BAD_INPUT
 
 
@@ -200,7 +215,9 @@ def test_bundles_of_one_log_say_the_same_of_it_whatever_its_name(base: Bundle, t
     assert told[0]["log"] == told[2]["log"] != told[1]["log"]
 
 
-def test_the_command_tunes_an_encoder_before_the_towers(base: Bundle, tmp_path: Path) -> None:
+def test_the_command_tunes_an_encoder_before_the_towers(
+    base: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The towers are of the tuned encoder's space. The base's is not asked: one that cannot run does as well."""
     from tests.bert import bert_folder
 
@@ -214,12 +231,17 @@ def test_the_command_tunes_an_encoder_before_the_towers(base: Bundle, tmp_path: 
             shutil.copyfile(base.path / name, made / name)
         (made / ENCODER).write_bytes(b"no graph")
         describe(made, **base.manifest.model_dump(exclude={"files", "fingerprint", "format"}))
-    asked = ["train", "--log", str(tmp_path / "events.jsonl"), "--bundle", str(tmp_path / "base"), "--no-bar"]
+    asked = ["train", "--log", str(tmp_path / "events.jsonl"), "--bundle", str(tmp_path / "base")]
     asked += ["--encoder", str(bert_folder(tmp_path / "bert")), "--precision", "fp32", "--pairs", "64", "--no-refit"]
     asked += ["--set", "epochs=1", "--checkpoints", str(tmp_path / "kept"), "--out", str(tmp_path / "out")]
     assert invoke(asked) == Exit.DONE
     found, tuned = Bundle.load(tmp_path / "out"), Bundle.load(tmp_path / "kept" / "encoder" / "base")
     assert found.space == tuned.space != base.space
+    bar = "the encoder learns"
+    assert bar in capsys.readouterr().err
+    frozen = [*asked[:-3], str(tmp_path / "frozen"), "--adapt", "frozen", "--out", str(tmp_path / "out")]
+    assert invoke(frozen) == Exit.DONE
+    assert bar not in capsys.readouterr().err
     assert found.manifest.training["encoder"] == tuned.model
 
 

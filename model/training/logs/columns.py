@@ -165,11 +165,15 @@ def read_log(
     steps = zip(files, (shape.items, shape.events), (growing.add_item, growing.add), strict=True)
     for part, records, add in steps:
         for file in part:
+            place, refused = -1, sum(growing.rejected.values())
             for place, told in enumerate(records(file)):
                 add(told, file.path.name)
                 if progress is not None and place % STEP == 0:
                     progress(before + file.read_bytes, all_bytes)
             before += file.bytes
+            if part is files[0] and place >= 0 and sum(growing.rejected.values()) - refused > place:
+                said = f"{file.path} holds no item of the form {log_format}: none of its {place + 1} lines is one"
+                raise LogError(f"{said}; {_fault(growing, file)}")
     if progress is not None:
         progress(before, all_bytes)
     log = _log(growing)
@@ -177,6 +181,12 @@ def read_log(
         fault = next((told for reason, told in log.faults.items() if not reason.startswith("item ")), "it is empty")
         raise LogError(f"{of_events[0]} holds no event of the form {log_format}; {fault}")
     return log
+
+
+def _fault(growing: Growing, file: File) -> str:
+    """The first fault of a file, else the first of its kind elsewhere."""
+    faults = list(growing.faults.values())
+    return next((told for told in faults if told.startswith(f"{file.path.name}:")), faults[0])
 
 
 def log_of(records: Iterable[Named], items: Iterable[Named] = ()) -> Log:
