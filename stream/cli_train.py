@@ -95,6 +95,14 @@ def computing_options(command: Command) -> Command:
     help="At last learn again with validation's events among the rows.",
 )
 @click.option(
+    "--new-items",
+    default=0.03,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Share of NDCG@10 on validation that may be given up so that new products are found: more, and they stand "
+    "higher in more lists.",
+)
+@click.option(
     "--set",
     "changes",
     multiple=True,
@@ -148,6 +156,7 @@ def train(out: Path, bundle: Path | None, as_line: bool, **given: Any) -> int:
     settings = TrainSettings(
         _changed(FitSettings(seed=given["seed"], device=given["device"]), given["changes"]),
         refit=given["refit"],
+        new_items=given["new_items"],
         name=given["name"],
         threads=given["threads"],
     )

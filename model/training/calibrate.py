@@ -16,7 +16,7 @@ from model.training.baselines.protocol import Asked
 from model.training.lessons import Lessons
 from model.training.logs.columns import Log
 from model.training.metrics import values
-from model.training.new_items import new_items
+from model.training.new_items import COST, new_items
 from model.training.scoring import (
     Learned,
     Neighbours,
@@ -79,6 +79,7 @@ def calibrate(
     counted: Cooccurrence,
     asked: Asked,
     lessons: Lessons,
+    new_cost: float = COST,
 ) -> Worth:
     """Chooses each weight on the validation requests.
 
@@ -89,6 +90,7 @@ def calibrate(
         counted: pairs of the training events.
         asked: Q validation requests.
         lessons: the same, as windows.
+        new_cost: share of NDCG@10 that may be given up for new items.
     """
     most = max(min(MOST, SCORES // max(len(counts), 1)), 1)
     if len(asked.targets) > most:
@@ -108,7 +110,7 @@ def calibrate(
     apart_by = prices_apart(log.items, learned, lessons)
     weights["apart"], scores, told["apart"] = _best(scores, apart_by, APARTS, asked)
     together = sum(np.float32(weights[name]) * matrix for name, matrix in matrices.items())
-    new = new_items(bare, lessons, asked, counts, shrink, together, np.float32(weights["apart"]) * apart_by)
+    new = new_items(bare, lessons, asked, counts, shrink, together, np.float32(weights["apart"]) * apart_by, new_cost)
     known_kin, kin_shrink = 0.0, 0.0
     if new.kin:
         known_kin, kin_shrink, scores = _known_by_kin(scores, learned, lessons, beside, asked)

@@ -23,6 +23,7 @@ from model.training.fit import FitSettings, Fitted, FitWatch, fit
 from model.training.folder import replaceable
 from model.training.lessons import Lessons, touched
 from model.training.logs.columns import Log
+from model.training.new_items import COST
 from model.training.pairs import Counting, count, with_kin
 from model.training.scoring import kin_matrix, neighbours, shrunk
 from model.training.splits import Split
@@ -40,6 +41,8 @@ class TrainSettings:
     refit: bool = True
     """Whether the towers and the counts learn once more, from training and validation rows, as long as was best. What
     was chosen on validation stays. A shop wants its newest events in the model; published tables mostly do without."""
+    new_items: float = COST
+    """Share of NDCG@10 on validation that may be given up for new items: more, and they stand higher in more lists."""
     name: str = "trained"
     threads: int = 2
 
@@ -106,7 +109,12 @@ def train(
     told = _plain(
         {
             **(about or {}),
-            "settings": {**asdict(settings.fit), "counting": asdict(settings.counting), "refit": settings.refit},
+            "settings": {
+                **asdict(settings.fit),
+                "counting": asdict(settings.counting),
+                "refit": settings.refit,
+                "new_items": settings.new_items,
+            },
             "epochs": fitted.epochs,
             "valid_ndcg@10": {"after_epochs": fitted.ndcg, **worth.steps},
             "valid_recall@10_new_items": worth.new_items,
@@ -154,7 +162,7 @@ def _learned(course: Course, settings: TrainSettings, folder: Path | None, watch
     if together.rank() == 0:
         watch.say("choosing what co-occurrence, what sells and new items are worth")
         counts = touched(log, rows)
-        worth = calibrate(log, learned_of(fitted.towers), counts, counted, *course.valid)
+        worth = calibrate(log, learned_of(fitted.towers), counts, counted, *course.valid, settings.new_items)
     if settings.refit:
         rows = course.all_rows
         lessons, known = course.learning(rows)
