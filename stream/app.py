@@ -7,6 +7,7 @@ Order of a stop: end the micro-batch under way, leave the group, close.
 
 import asyncio
 import logging
+import math
 import socket
 import warnings
 from collections.abc import Callable, Coroutine
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 LAG_EVERY_S = 5.0
 BEAT_S = 1.0
 PAY_EVERY_S = 0.5  # A look at whether lists are owed, in memory.
+BACKLOG_S = 60.0  # Events wait for the products' backlog no longer, where the shelf is not empty.
 BACKLOG_EVERY_S = 0.2  # A question to the broker each; the first lists come so much later at the most.
 
 
@@ -130,17 +132,21 @@ class Feed(faust.Service):
             if not parts.backlog.over:
                 records, topic = parts.backlog.records, parts.settings.items
                 log.info("events wait until about %d records of %s, not taken in yet, are on the shelf", records, topic)
-                await self._taken_in(parts.backlog)
-                log.info("the products that events waited for are on the shelf: %d", len(parts.catalogue))
+                # Of an empty shelf no list is worth a thing. Of another most are: who restarts while a night's new
+                # titles come in, or joins to help with them, does not hold up events until the last is encoded.
+                await self._taken_in(parts.backlog, BACKLOG_S if len(parts.catalogue) else math.inf)
+                parts.backlog.over = True
+                log.info("events go on, with %d products on the shelf", len(parts.catalogue))
         except Exception as error:
             await self._end(error)
             return
         self.add_future(self._pay())
         await self._pump(parts.behaviour.lane.name)
 
-    async def _taken_in(self, backlog: Backlog) -> None:
+    async def _taken_in(self, backlog: Backlog, longest_s: float = math.inf) -> None:
         loop = asyncio.get_running_loop()
-        while not (self.should_stop or await loop.run_in_executor(None, backlog.ask)):
+        end = loop.time() + longest_s
+        while not (self.should_stop or loop.time() > end or await loop.run_in_executor(None, backlog.ask)):
             await self.sleep(BACKLOG_EVERY_S)
 
     async def _pay(self) -> None:

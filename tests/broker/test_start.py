@@ -1,5 +1,6 @@
 """The start of a worker: whatever stands on the topics, and in whatever order it came, the first lists are right."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from stream import topics
+from stream.app import Feed
 from stream.backlog import Backlog
 from stream.follower import Follower
 from tests.brokers import ApacheKafka, Broker
@@ -151,3 +153,12 @@ def test_what_is_taken_in_and_what_nobody_can_see_is_no_backlog(products: Produc
     products.put(producer)
     producer.abort_transaction(20)
     assert products.backlog().over, "what was aborted is none"
+
+
+def test_where_products_are_there_events_do_not_wait_for_the_last_of_the_new(products: Products) -> None:
+    """A night's new titles take minutes; who restarts among them holds up nobody for longer than is told."""
+    products.put(products.producer())
+    backlog = products.backlog()
+    worker = SimpleNamespace(should_stop=False, sleep=asyncio.sleep)
+    asyncio.run(asyncio.wait_for(Feed._taken_in(cast(Feed, worker), backlog, 0.5), 10))
+    assert not backlog.ask()
