@@ -90,7 +90,8 @@ def counted_pairs(numbers: Rows, live_numbers: Rows, counts: Counts) -> Pairs:
     """The pairs of (B, N) lines' items with what is on the shelf: counted in training, lent to new items, and live.
 
     With c(a, b) pairs and n(a) events of training and l(a, b) and m(a) of now, what share of a's events b came after is
-    (c + l) / (n + m + shrink): both kinds of pairs are told as parts of it, and add up.
+    (c + l) / (n + m + shrink): both kinds of pairs are told as parts of it, and add up. Towers have learned what was
+    counted, and more: to them live pairs tell nothing of an item to which nobody has come since.
 
     Args:
         numbers: (B, N) of the lines' items in `counts.counted`, -1 for none.
@@ -101,7 +102,8 @@ def counted_pairs(numbers: Rows, live_numbers: Rows, counts: Counts) -> Pairs:
     asked, asked_live = numbers.reshape(-1), live_numbers.reshape(-1)
     events = np.full(len(asked), counted.shrink, np.float32)
     events[asked >= 0] += counted.events[asked[asked >= 0]]
-    share = 1 / (events + live.steps(asked_live))
+    heard = counts.counted.until_ms if counts.taught else -1
+    share = 1 / (events + live.steps(asked_live, np.where(asked >= 0, heard, -1)))
     pairs = counted.pairs(asked)
     pairs.values[:2] *= (events * share)[pairs.sources]
     rows = counts.shelf_rows[pairs.neighbours]
@@ -112,7 +114,7 @@ def counted_pairs(numbers: Rows, live_numbers: Rows, counts: Counts) -> Pairs:
     told = np.zeros((3, len(live_rows)), np.float32)
     told[1] = np.concatenate([after.weights * share[after.sources], before.weights * share[before.sources]])
     if counts.taught and len(live_rows):
-        told[1] *= _says_more(counts)[live_rows]
+        told[1] *= _news(counts)[live_rows]
     told[0] = told[1]
     told[0, len(after.rows) :] *= BACK if counts.taught else 0
     sources = np.concatenate([pairs.sources[on_shelf], lent.sources, after.sources, before.sources])
@@ -123,12 +125,14 @@ def counted_pairs(numbers: Rows, live_numbers: Rows, counts: Counts) -> Pairs:
     return Pairs(users, lines, found, values, ends)
 
 
-def _says_more(counts: Counts) -> Floats:
-    """(M,) by how much a live pair with each row's item outweighs one of training: 1 where the towers know it well."""
+def _news(counts: Counts) -> Floats:
+    """(M,) by how much a live pair with each row's item outweighs one of training: 1 where the towers know it well, 0
+    where they know all of it."""
     events = np.zeros(counts.live.size, np.float32)
     there = counts.shelf_rows >= 0
     events[counts.shelf_rows[there]] = counts.counted.events[there]
-    return 1 + MORE * FEW / (events + FEW)
+    heard = (events > 0) & (counts.live.newest_ms <= counts.counted.until_ms)
+    return np.where(heard, 0, 1 + MORE * FEW / (events + FEW)).astype(np.float32)
 
 
 def retrieve(

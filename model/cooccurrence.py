@@ -21,6 +21,7 @@ from model.session import Floats
 Ints = npt.NDArray[np.int64]
 VALUES = ("directed", "symmetric", "kin")
 ARRAYS = ("ids", "ends", "events", "shrink", "indptr", "indices", *VALUES)
+UNTIL = "until_ms"
 SILENT = frozenset({Kind.IMPRESSION, Kind.SEARCH, Kind.SIGNUP, Kind.RETURN, Kind.DISLIKE})
 """Kinds after which an item says nothing of what goes with it."""
 SHRINK = 30.0
@@ -54,6 +55,8 @@ class Cooccurrence(NamedTuple):
     """(I,) of each item, as they were counted."""
     shrink: float
     """Events that count as if they had nothing to do with any other item."""
+    until_ms: int = 0
+    """Time of the newest event that was counted."""
 
     def pairs(self, numbers: Ints) -> Pairs:
         """All neighbours of these items, (X,); a negative number has none."""
@@ -76,11 +79,17 @@ def laid_end_to_end(indptr: Ints, rows: Ints) -> tuple[Ints, Ints]:
 
 
 def cooccurrence(
-    item_ids: Sequence[str], indptr: Ints, indices: Ints, values: Floats, events: Floats, shrink: float = SHRINK
+    item_ids: Sequence[str],
+    indptr: Ints,
+    indices: Ints,
+    values: Floats,
+    events: Floats,
+    shrink: float = SHRINK,
+    until_ms: int = 0,
 ) -> Cooccurrence:
     """A Cooccurrence of these arrays."""
     numbers = {item_id: number for number, item_id in enumerate(item_ids)}
-    return Cooccurrence(tuple(item_ids), numbers, indptr, indices, values, events, shrink)
+    return Cooccurrence(tuple(item_ids), numbers, indptr, indices, values, events, shrink, until_ms)
 
 
 NONE = cooccurrence(
@@ -98,6 +107,7 @@ def save(path: Path, counted: Cooccurrence) -> None:
         ends=ends,
         events=counted.events.astype(np.float32),
         shrink=np.float32(counted.shrink),
+        until_ms=np.int64(counted.until_ms),
         indptr=counted.indptr,
         indices=counted.indices.astype(np.int32),
         **dict(zip(VALUES, counted.values, strict=True)),
@@ -116,6 +126,7 @@ def load(bundle: Bundle) -> Cooccurrence:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             ids, ends, events, shrink, indptr, indices, *values = (arrays[name] for name in ARRAYS)
+            until_ms = int(arrays[UNTIL]) if UNTIL in arrays else 0  # Towers in a repository may be older.
         item_ids = unpack(ids, ends)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
@@ -123,4 +134,4 @@ def load(bundle: Bundle) -> Cooccurrence:
     fit = len(indptr) == len(item_ids) + 1 == len(events) + 1
     if not fit or not same_length or (len(indices) and indices.max() >= len(item_ids)):
         raise BundleError(f"{path} contradicts itself: its arrays do not fit each other")
-    return cooccurrence(item_ids, indptr, indices.astype(np.int64), np.stack(values), events, float(shrink))
+    return cooccurrence(item_ids, indptr, indices.astype(np.int64), np.stack(values), events, float(shrink), until_ms)

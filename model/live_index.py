@@ -45,6 +45,8 @@ class LiveIndex:
         self._before: npt.NDArray[np.int32] = np.full((capacity, KEPT), -1, np.int32)
         self._weights: Floats = np.zeros((capacity, KEPT), np.float32)
         self._steps: Floats = np.zeros(capacity, np.float32)
+        self.newest_ms: Rows = np.zeros(capacity, np.int64)
+        """(capacity,) when anybody came to each row's item last."""
         self._unsorted: dict[int, None] = {}
         self._is_unsorted = np.zeros(capacity, np.bool_)
         self._starts: Rows = np.zeros(1, np.int64)  # By the earlier item's number: where its pairs begin among
@@ -61,6 +63,7 @@ class LiveIndex:
         self._before = np.concatenate([self._before, np.full((more, KEPT), -1, np.int32)])
         self._weights = np.concatenate([self._weights, np.zeros((more, KEPT), np.float32)])
         self._steps = np.concatenate([self._steps, np.zeros(more, np.float32)])
+        self.newest_ms = np.concatenate([self.newest_ms, np.zeros(more, np.int64)])
         self._is_unsorted = np.concatenate([self._is_unsorted, np.zeros(more, np.bool_)])
 
     def put(self, row: int, item_id: str, before: Before) -> None:
@@ -81,10 +84,10 @@ class LiveIndex:
         """By which an item is asked for; -1 where nothing is known of it."""
         return self._numbers.get(item_id, -1)
 
-    def steps(self, numbers: Rows) -> Floats:
-        """(X,) steps to each of these items; 0 for number -1 and for who is off the shelf."""
+    def steps(self, numbers: Rows, since_ms: Rows) -> Floats:
+        """(X,) steps to each of these items; 0 for number -1, for who is off the shelf, and where none is newer."""
         rows = self._rows_of(numbers)
-        return np.where(rows >= 0, self._steps[rows], np.float32(0))
+        return np.where((rows >= 0) & (self.newest_ms[rows] > since_ms), self._steps[rows], np.float32(0))
 
     def after(self, numbers: Rows) -> Found:
         """The items to which shoppers of each of these came later."""
@@ -121,6 +124,7 @@ class LiveIndex:
         self._weights[row, :count] = list(before.weights.values())
         self._before[row, count:] = -1
         self._steps[row] = before.steps
+        self.newest_ms[row] = before.at_ms
         self._unsorted[row] = None
         self._is_unsorted[row] = True
 

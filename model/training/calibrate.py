@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from model.cooccurrence import VALUES, Cooccurrence
 from model.session import Floats
@@ -51,9 +52,15 @@ FEW = 5
 """From so many events on an item can speak for itself."""
 
 
+Matrices = tuple[sparse.csr_array, sparse.csr_array]
+"""(I, I) directed and symmetric pairs."""
+
+
 class Worth(NamedTuple):
     """What was chosen, and what it brought on validation."""
 
+    counting: int
+    """Which of the ways to count pairs."""
     shrink: float
     directed: float
     symmetric: float
@@ -76,7 +83,7 @@ def calibrate(
     log: Log,
     learned: Learned,
     counts: npt.NDArray[np.int64],
-    counted: Cooccurrence,
+    counted: Sequence[Cooccurrence],
     asked: Asked,
     lessons: Lessons,
     new_cost: float = COST,
@@ -87,7 +94,7 @@ def calibrate(
         log: whose events tell what sold when.
         learned: by the towers.
         counts: (I,) touches of the training events.
-        counted: pairs of the training events.
+        counted: pairs of the training events, counted in several ways of which the best is chosen.
         asked: Q validation requests.
         lessons: the same, as windows.
         new_cost: share of NDCG@10 that may be given up for new items.
@@ -103,13 +110,13 @@ def calibrate(
     bare, learned = learned, shrunk(learned, beside, shrink)
     told["towers"], told["shrink"] = tried[0.0], tried[shrink]
     scores, weights = tower_scores(learned, lessons), dict[str, float]()
-    matrices = dict(zip(VALUES, pair_matrices(counted, log.items), strict=False))
-    for name, matrix in matrices.items():
-        extra = item_matrix(learned, lessons) @ matrix
-        weights[name], scores, told[name] = _best(scores, extra.toarray(), GRID, asked)
+    windows = item_matrix(learned, lessons)
+    counting, matrices = _best_counting(scores, [pair_matrices(each, log.items) for each in counted], windows, asked)
+    for name, matrix in zip(VALUES, matrices, strict=False):
+        weights[name], scores, told[name] = _best(scores, (windows @ matrix).toarray(), GRID, asked)
     apart_by = prices_apart(log.items, learned, lessons)
     weights["apart"], scores, told["apart"] = _best(scores, apart_by, APARTS, asked)
-    together = sum(np.float32(weights[name]) * matrix for name, matrix in matrices.items())
+    together = sum(np.float32(weights[name]) * matrix for name, matrix in zip(VALUES, matrices, strict=False))
     new = new_items(bare, lessons, asked, counts, shrink, together, np.float32(weights["apart"]) * apart_by, new_cost)
     known_kin, kin_shrink = 0.0, 0.0
     if new.kin:
@@ -126,7 +133,18 @@ def calibrate(
         "borrowed": new.bonus,
         **weights,
     }
-    return Worth(shrink, **chosen, steps=told, new_items=new.told)
+    return Worth(counting, shrink, **chosen, steps=told, new_items=new.told)
+
+
+def _best_counting(
+    scores: Floats, counted: Sequence[Matrices], windows: sparse.csr_array, asked: Asked
+) -> tuple[int, Matrices]:
+    """The counts whose directed pairs bring most, and which they are."""
+    if len(counted) == 1:
+        return 0, counted[0]
+    brings = [_best(scores, (windows @ directed).toarray(), GRID, asked)[2] for directed, _ in counted]
+    best = int(np.argmax(brings))
+    return best, counted[best]
 
 
 def _known_by_kin(

@@ -24,7 +24,7 @@ from model.training.folder import replaceable
 from model.training.lessons import Lessons, touched
 from model.training.logs.columns import Log
 from model.training.new_items import COST
-from model.training.pairs import Counting, count, with_kin
+from model.training.pairs import COUNTINGS, Counting, count, with_kin
 from model.training.scoring import kin_matrix, neighbours, shrunk
 from model.training.splits import Split
 
@@ -37,7 +37,8 @@ class TrainSettings:
     """How a bundle is trained."""
 
     fit: FitSettings = field(default_factory=FitSettings)
-    counting: Counting = field(default_factory=Counting)
+    countings: tuple[Counting, ...] = COUNTINGS
+    """Ways to count pairs, of which the best on validation is taken."""
     refit: bool = True
     """Whether the towers and the counts learn once more, from training and validation rows, as long as was best. What
     was chosen on validation stays. A shop wants its newest events in the model; published tables mostly do without."""
@@ -111,7 +112,7 @@ def train(
             **(about or {}),
             "settings": {
                 **asdict(settings.fit),
-                "counting": asdict(settings.counting),
+                "counting": asdict(settings.countings[worth.counting]),
                 "refit": settings.refit,
                 "new_items": settings.new_items,
             },
@@ -156,30 +157,31 @@ def _learned(course: Course, settings: TrainSettings, folder: Path | None, watch
     first, again = (None if folder is None else folder / name for name in ("fit", "refit"))
     learn = partial(fit, texts, settings=settings.fit, queries=queries, watch=watch.fit)
     fitted = learn(lessons, known, valid=course.sample, folder=first)
-    counted, worth = count(log, settings.counting, rows), NOTHING
+    counted, worth = [count(log, each, rows) for each in settings.countings], NOTHING
     if course.sample is None:
-        return _Learned(fitted, worth, counted, lessons, known)
+        return _Learned(fitted, worth, counted[worth.counting], lessons, known)
     if together.rank() == 0:
         watch.say("choosing what co-occurrence, what sells and new items are worth")
         counts = touched(log, rows)
         worth = calibrate(log, learned_of(fitted.towers), counts, counted, *course.valid, settings.new_items)
+    pairs = counted[worth.counting]
     if settings.refit:
         rows = course.all_rows
         lessons, known = course.learning(rows)
         watch.say(f"learning once more, from {len(lessons.targets):,} windows, validation's among them")
         last = learn(lessons, known, until=fitted.epochs, folder=again)
         fitted = fitted._replace(towers=last.towers)  # What validation said is said of the first.
-        counted = count(log, settings.counting, rows)
+        pairs = count(log, settings.countings[worth.counting], rows)
     learned = learned_of(fitted.towers)
     beside = neighbours(learned.texts, touched(log, rows))
     settle(fitted.towers, shrunk(learned, beside, worth.shrink))
     if worth.known_kin:  # The graph's weight is that of new items.
         kin = kin_matrix(beside, worth.kin_shrink) * np.float32(worth.known_kin / worth.kin)
-        counted = with_kin(counted, log.items.ids, kin)
-    return _Learned(fitted, worth, counted, lessons, known)
+        pairs = with_kin(pairs, log.items.ids, kin)
+    return _Learned(fitted, worth, pairs, lessons, known)
 
 
-NOTHING = Worth(*(0.0,) * 10, steps={}, new_items={})
+NOTHING = Worth(0, *(0.0,) * 10, steps={}, new_items={})
 """Where there is no validation to choose by."""
 
 

@@ -80,11 +80,19 @@ def test_co_occurrence_is_found_where_it_tells_the_next_item(
 ) -> None:
     split = leave_one_out(log)
     counted = count(log, Counting(shrink=1.0), split.train)
-    worth = calibrate(log, learned, touched(log, split.train), counted, *put)
+    worth = calibrate(log, learned, touched(log, split.train), [counted], *put)
     assert worth.directed + worth.symmetric > 0
     assert worth.steps["directed"] > worth.steps["towers"] + 0.2
     # Ties go to the first of the grid: what brings nothing is left out.
     assert worth.steps["trend"] >= worth.steps["symmetric"] >= worth.steps["directed"]
+
+
+def test_of_the_ways_to_count_the_best_is_taken(log: Log, learned: Learned, put: tuple[Asked, Lessons]) -> None:
+    train = leave_one_out(log).train
+    nothing, told = count(log, Counting(), np.zeros_like(train)), count(log, Counting(shrink=1.0), train)
+    ways = [nothing._replace(item_ids=told.item_ids, indptr=told.indptr * 0, numbers=told.numbers), told]
+    for number, given in ((1, ways), (0, ways[::-1])):
+        assert calibrate(log, learned, touched(log, train), given, *put).counting == number
 
 
 def test_pairs_stand_at_their_items_numbers(log: Log) -> None:

@@ -110,7 +110,9 @@ def test_pairs_are_found_from_both_ends_whatever_was_sorted_when(seed: int, size
         if other in rows
     }
     assert set(zip(*(part.tolist() for part in before), strict=True)) == expected
-    assert index.steps(numbers).tolist() == [rows.get(name, 0) for name in asked]
+    since = np.full(len(numbers), AT - 1)
+    assert index.steps(numbers, since).tolist() == [rows.get(name, 0) for name in asked]
+    assert not index.steps(numbers, since + 1).any()
 
 
 def test_an_item_that_comes_back_has_its_pairs_again() -> None:
