@@ -21,6 +21,7 @@ from model.cooccurrence import cooccurrence
 from model.item_tower import AsTheyAre
 from model.lending import borrowers, counted_as
 from model.live_pairs import Before
+from model.session import Floats
 from tests.shop import AT, shelved
 
 B, N, D, ITEMS = 12, 6, 8, 60
@@ -167,9 +168,8 @@ def test_with_nothing_on_the_shelf_there_is_no_candidate() -> None:
     assert found.rows.shape == (2, LIMITS.k)
 
 
-@pytest.mark.parametrize("taught", [False, True])
-def test_live_pairs_and_counted_ones_are_parts_of_one_share(taught: bool) -> None:
-    """(c + l) / (n + m + shrink): as if training had gone on; more of l where towers know little of the item."""
+def told_of_b_and_new(taught: bool, until_ms: int = 0) -> Floats:
+    """(3, 2) VALUES of b and of a new item beside one line of a, with counted pairs of a and b, and live ones."""
     catalogue = Catalogue(AsTheyAre(2))
     catalogue.apply(
         [
@@ -180,17 +180,31 @@ def test_live_pairs_and_counted_ones_are_parts_of_one_share(taught: bool) -> Non
     )
     # Of 20 events of a 6 were followed by b, and 2 of b by a.
     values = np.array([[6 / 50], [8 / 50], [0.7]], np.float32)
-    counted = cooccurrence(["a", "b"], np.array([0, 1, 1]), np.array([1]), values, np.array([20.0, 4.0]), 30.0)
+    of_pairs = np.array([0, 1, 1]), np.array([1]), values
+    counted = cooccurrence(["a", "b"], *of_pairs, np.array([20.0, 4.0]), 30.0, until_ms)
     to = borrowers(catalogue.lent, counted_as((), counted), 2)
     live_numbers = np.array([[catalogue.live.number("a"), -1]])
     counts = Counts(counted, catalogue.watch(["a", "b"]), to, catalogue.live, taught)
     pairs = counted_pairs(np.array([[0, -1]]), live_numbers, counts)
-    candidates = Candidates(np.array([[catalogue.row("b"), catalogue.row("new")]]), pairs, pairs.rows * 0 - 1)
     slots = np.array([0 if row == catalogue.row("b") else 1 for row in pairs.rows])
-    candidates = candidates._replace(slots=slots)
+    candidates = Candidates(np.array([[catalogue.row("b"), catalogue.row("new")]]), pairs, slots)
     weights = np.ones((1, 1, 2), np.float32)
+    found = co_features(candidates, weights)[:, 0, 0]
+    np.testing.assert_allclose(co_features(candidates, weights, np.array([[0, 1]]))[:, 0, 0], found, rtol=1e-5)
+    return found
+
+
+@pytest.mark.parametrize("taught", [False, True])
+def test_live_pairs_and_counted_ones_are_parts_of_one_share(taught: bool) -> None:
+    """(c + l) / (n + m + shrink): as if training had gone on; more of l where towers know little of the item."""
     few, new = (1 + MORE * FEW / (FEW + 4), 1 + MORE) if taught else (1, 1)
     back = BACK if taught else 0
-    expected = np.array([[(6 + (3 + back * 4) * few) / 60, 2 * new / 60], [(8 + 7 * few) / 60, 2 * new / 60], [0.7, 0]])
-    np.testing.assert_allclose(co_features(candidates, weights)[:, 0, 0], expected, rtol=1e-5)
-    np.testing.assert_allclose(co_features(candidates, weights, np.array([[0, 1]]))[:, 0, 0], expected, rtol=1e-5)
+    expected = [[(6 + (3 + back * 4) * few) / 60, 2 * new / 60], [(8 + 7 * few) / 60, 2 * new / 60], [0.7, 0]]
+    np.testing.assert_allclose(told_of_b_and_new(taught, AT - 1), expected, rtol=1e-5)
+
+
+def test_live_pairs_tell_towers_nothing_that_training_has_counted() -> None:
+    """Until somebody comes to an item again; of an item that came later all is news."""
+    expected = [[6 / 50, 2 * (1 + MORE) / 50], [8 / 50, 2 * (1 + MORE) / 50], [0.7, 0]]
+    np.testing.assert_allclose(told_of_b_and_new(True, AT), expected, rtol=1e-5)
+    np.testing.assert_allclose(told_of_b_and_new(False, AT), told_of_b_and_new(False), rtol=1e-5)
