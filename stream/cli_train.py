@@ -135,8 +135,6 @@ def train(out: Path, bundle: Path | None, as_line: bool, **given: Any) -> int:
     At last it tells the model and NDCG@10 on validation; as JSON also all that was chosen. Test events are not read;
     `firstclick evaluate` judges on them.
     """
-    import orjson
-
     from model.bundle import DEFAULT_BUNDLE, Bundle
     from model.training import together
     from model.training.fit import FitSettings
@@ -184,13 +182,17 @@ def train(out: Path, bundle: Path | None, as_line: bool, **given: Any) -> int:
         together.leave()
     if made is None:  # One of several processes, and not the first.
         return Exit.DONE
-    if not as_line and sys.stdout.isatty():
-        click.echo(_summary(made, out))
-        return Exit.DONE
+    click.echo(_summary(made, out) if sys.stdout.isatty() and not as_line else _line(made))
+    return Exit.DONE
+
+
+def _line(made: "Trained") -> str:
+    """What was made and chosen, for machines."""
+    import orjson
+
     told = {"model": made.bundle.model, "epochs": made.fitted.epochs, **made.worth._asdict(), **made.parity._asdict()}
     told["sentiment"] = made.told["sentiment"]
-    click.echo(orjson.dumps(told).decode())
-    return Exit.DONE
+    return orjson.dumps(told).decode()
 
 
 def _summary(made: "Trained", out: Path) -> str:

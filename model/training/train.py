@@ -107,23 +107,7 @@ def train(
         return None
     watch.say("reading reviews for what their words say of stars")
     fitted, worth, sentiment = found.fitted, found.worth, course.sentiment
-    told = _plain(
-        {
-            **(about or {}),
-            "settings": {
-                **asdict(settings.fit),
-                "counting": asdict(settings.countings[worth.counting]),
-                "refit": settings.refit,
-                "new_items": settings.new_items,
-            },
-            "epochs": fitted.epochs,
-            "valid_ndcg@10": {"after_epochs": fitted.ndcg, **worth.steps},
-            "valid_recall@10_new_items": worth.new_items,
-            "sentiment": sentiment.told,
-            "queries": {"read": len(course.queries.texts), "lines_left_out": course.queries.left_out},
-            "encoder": base.model,
-        }
-    )
+    told = _told(course, settings, fitted, worth, about or {})
     learned, ids = learned_of(fitted.towers), log.items.ids
     graph = None if sentiment.head is None else sentiment.head.graph()
     bundle = export(base, out, settings.name, ids, found.known, learned, worth, found.counted, told, graph)
@@ -183,6 +167,29 @@ def _learned(course: Course, settings: TrainSettings, folder: Path | None, watch
 
 NOTHING = Worth(0, *(0.0,) * 10, steps={}, new_items={})
 """Where there is no validation to choose by."""
+
+
+def _told(
+    course: Course, settings: TrainSettings, fitted: Fitted, worth: Worth, about: dict[str, Any]
+) -> dict[str, Any]:
+    """What the manifest says of the training."""
+    return _plain(
+        {
+            **about,
+            "settings": {
+                **asdict(settings.fit),
+                "counting": asdict(settings.countings[worth.counting]),
+                "refit": settings.refit,
+                "new_items": settings.new_items,
+            },
+            "epochs": fitted.epochs,
+            "valid_ndcg@10": {"after_epochs": fitted.ndcg, **worth.steps},
+            "valid_recall@10_new_items": worth.new_items,
+            "sentiment": course.sentiment.told,
+            "queries": {"read": len(course.queries.texts), "lines_left_out": course.queries.left_out},
+            "encoder": course.base.model,
+        }
+    )
 
 
 def _plain(told: dict[str, Any]) -> dict[str, Any]:
