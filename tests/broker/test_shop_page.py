@@ -266,6 +266,8 @@ def test_the_page_survives_its_own_servers_restart_keeps_the_visitor_and_says_so
         page.get_by_role("button", name="Put into basket").click()
         older.wait_for()
         assert titles(page) == before
+        page.evaluate("location.hash = '#/search/jam'")
+        page.get_by_text("the page's server does not answer", exact=True).wait_for()
         after.enter_context(Child("shop page", server.web, *command))
         standing.filter(has_text="All is back").wait_for()
         page.get_by_role("tab", name="How it sees you").click()

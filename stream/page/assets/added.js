@@ -14,7 +14,7 @@ export function wireForm() {
       await post("/api/products", product);
       event.target.reset();
     } catch (error) {
-      notice(`Not taken: ${error instanceof TypeError ? "the page's server does not answer" : error.message}`);
+      notice(`Not taken: ${error.message}`);
     }
   });
 }

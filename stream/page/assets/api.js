@@ -8,11 +8,20 @@ async function answer(response) {
   return body;
 }
 
-export const get = async (path) => answer(await fetch(path));
+/** Browsers each have words of their own for a lost connection, and none of them tells people what is the matter. */
+async function reached(path, options) {
+  try {
+    return await fetch(path, options);
+  } catch {
+    throw Object.assign(new Error("the page's server does not answer"), { away: true });
+  }
+}
+
+export const get = async (path) => answer(await reached(path));
 
 export const post = async (path, body, keepalive = false) =>
   answer(
-    await fetch(path, {
+    await reached(path, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(body),
@@ -37,7 +46,7 @@ async function untilSent(event) {
     try {
       return await post("/api/events", event, true);
     } catch (error) {
-      if (!(error instanceof TypeError || error.status === 503)) throw error; // The server has answered, and means it.
+      if (!(error.away || error.status === 503)) throw error; // The server has answered, and means it.
       await new Promise((done) => setTimeout(done, AGAIN_MS));
     }
   }
