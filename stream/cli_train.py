@@ -239,8 +239,12 @@ def _adapted(log: Any, split: Any, base: Any, out: Path, given: dict[str, Any]) 
     course = Course(log, split, base, device=given["device"], threads=given["threads"])
     learning, _ = course.learning(split.train, stars=False)  # Pairs are of texts; what lines weigh is not asked.
     pairs = pairs_of(log, np.flatnonzero(split.train), learning, given["pairs"], given["seed"], course.queries.texts)
+    adapter = given["adapt"]
+    if not pairs:  # A log of ids: what could be tuned on is not there.
+        adapter = "frozen"
+        click.echo("--encoder is taken as it comes: no products with texts follow each other", err=True)
     bf16 = has_bf16(given["device"])
-    settings = TuningSettings(given["adapt"], seed=given["seed"], device=given["device"], bf16=bf16)
+    settings = TuningSettings(adapter, seed=given["seed"], device=given["device"], bf16=bf16)
     folder = (given["checkpoints"] or out.parent / f".{out.name}-checkpoints") / "encoder"
     with watched(given["tensorboard"], bar=not given["no_bar"]) as watch:
         return adapt(given["encoder"], pairs, folder, settings, given["precision"], given["name"], watch)

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from model.bundle import Bundle
+from model.text import fold
 from model.training.encoder_tuning import Step, TuningSettings, tune
 from model.training.encoders import Precision
 from model.training.lessons import Lessons
@@ -30,7 +31,7 @@ WORDS_CHARS = 20
 def pairs_of(
     log: Log, rows: Rows, learning: Lessons, most: int = PAIRS, seed: int = 0, queries: Sequence[str] = ()
 ) -> list[tuple[str, str]]:
-    """Pairs of texts that belong together, each once, in random order.
+    """Pairs of texts that belong together, each once, in random order; of items that have no text, none.
 
     Args:
         log: whose titles and reviews.
@@ -42,17 +43,20 @@ def pairs_of(
     """
     dice = np.random.default_rng(seed)
     titles = [*log.items.texts(), *queries]
+    # An item without a text is read by its id: to learn ids by heart takes as long as to learn words, for nothing.
+    told = np.array([text != fold(item_id) for text, item_id in zip(titles, log.items.ids, strict=False)], np.bool_)
+    told = np.concatenate([told, np.ones(len(queries), np.bool_)])
     long = np.asarray(pc.utf8_length(log.texts)) >= WORDS_CHARS
-    reviews = dice.permutation(rows[(long & (log.item >= 0))[rows]])[: int(most * REVIEWS)]
+    reviews = dice.permutation(rows[(long & (log.item >= 0) & told[log.item])[rows]])[: int(most * REVIEWS)]
     found = {(log.texts[row].as_py(), titles[log.item[row]]): None for row in reviews.tolist()}
     for place in dice.permutation(len(learning.targets)).tolist():
         if len(found) >= most:
             break
-        pair = titles[learning.items[place, 0]], titles[learning.targets[place]]
-        if pair[0] != pair[1]:
-            found[pair] = None
-    told = list(found)
-    return [told[place] for place in dice.permutation(len(told)).tolist()]
+        last, target = learning.items[place, 0], learning.targets[place]
+        if told[last] and told[target] and titles[last] != titles[target]:
+            found[titles[last], titles[target]] = None
+    pairs = list(found)
+    return [pairs[place] for place in dice.permutation(len(pairs)).tolist()]
 
 
 def adapt(

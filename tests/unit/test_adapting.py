@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from model.interest import KINDS
 from model.training.adapting import pairs_of
 from model.training.lessons import codes_of, lessons, training_requests
 from model.training.logs.columns import Log
@@ -46,6 +47,17 @@ def test_a_title_goes_with_the_next_and_a_review_with_its_item(log: Log) -> None
 
 def test_rows_that_are_not_for_learning_give_no_pair(log: Log) -> None:
     assert pairs(log, np.arange(2)) == {("The boots", "The socks")}
+
+
+def test_an_item_without_a_text_gives_no_pair(log: Log) -> None:
+    titles = [{"item_id": name, "title": "" if name == "boots" else f"The {name}"} for name in log.items.ids]
+    rows = [
+        {"user_id": log.users[user], "kind": KINDS[kind], "at": at, "item_id": log.items.ids[item], "text": text}
+        for user, kind, at, item, text in zip(
+            log.user, log.kind, log.at_ms.tolist(), log.item, log.texts.to_pylist(), strict=True
+        )
+    ]
+    assert pairs(log_of(rows, titles), np.arange(5)) == {("The socks", "The laces")}
 
 
 def test_no_more_than_asked_and_some_of_them_reviews(log: Log) -> None:
