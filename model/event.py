@@ -220,6 +220,8 @@ def parse_item(
     """
     if key is None:
         raise EventError(Reason.KEY_MISSING, "the record has no key; send the item id as the key")
+    if not key and value is not None:  # A line of a file has its id as key: what is wrong is what stands in its place.
+        identifier(unwrap(value, headers), "item_id")
     key_id = text_of_key(key)
     if value is None:
         return None

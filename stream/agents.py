@@ -190,7 +190,7 @@ class Behaviour(Turns):
             self._windows.sweep({batch.partition for batch in done}, taken)
         outputs: list[Record] = []
         published: list[Advice] = []
-        if self._recommender is not None and (taken.changed or taken.forgotten):
+        if self._recommender is not None and (taken.changed or taken.forgotten or taken.accepted):
             with timed("behaviour", "recommend"):  # 5 encode, 6 understand, 7 retrieve, 8 score
                 windows = [held.window for held, _ in taken.changed.values()]
                 lists = self._recommend(self._recommender, windows, [user_id for _, user_id in taken.changed])

@@ -18,8 +18,18 @@ from stream.out import OutBundle, OutFolder, tell_replaced
 if TYPE_CHECKING:
     from model.training.train import Trained
 
-SETTINGS = ("dim", "epochs", "batch", "learning_rate", "dropout", "text_scale", "negatives", "cut", "patience")
-"""Names that --set takes; see `model.training.fit.FitSettings`."""
+SETTINGS = {
+    "dim": 1,
+    "epochs": 1,
+    "batch": 0,
+    "learning_rate": 0,
+    "dropout": 0,
+    "text_scale": 0,
+    "negatives": 0,
+    "cut": 0,
+    "patience": 1,
+}
+"""Names that --set takes -> the least that they may be; see `model.training.fit.FitSettings`."""
 
 Command = Callable[..., int]
 
@@ -147,10 +157,6 @@ def train(out: Path, bundle: Path | None, as_line: bool, **given: Any) -> int:
     given["device"] = together.join(given["device"], given["threads"])
     if together.rank() == 0:
         tell_replaced(out)
-    log, split, about = read_log_and_split(given)
-    hidden = None
-    if given["hide"]:
-        split, hidden = hide_items(log, split, given["hide"], given["hide_seed"])
     settings = TrainSettings(
         _changed(FitSettings(seed=given["seed"], device=given["device"]), given["changes"]),
         refit=given["refit"],
@@ -158,6 +164,10 @@ def train(out: Path, bundle: Path | None, as_line: bool, **given: Any) -> int:
         name=given["name"],
         threads=given["threads"],
     )
+    log, split, about = read_log_and_split(given)
+    hidden = None
+    if given["hide"]:
+        split, hidden = hide_items(log, split, given["hide"], given["hide_seed"])
     about |= {"data": given["data"]} if given["data"] else {}
     about |= {"split": given["how"], "hide": given["hide"], "shuffle_ties": given["shuffle_ties"]}
     try:
@@ -239,12 +249,10 @@ def _adapted(log: Any, split: Any, base: Any, out: Path, given: dict[str, Any]) 
     course = Course(log, split, base, device=given["device"], threads=given["threads"])
     learning, _ = course.learning(split.train, stars=False)  # Pairs are of texts; what lines weigh is not asked.
     pairs = pairs_of(log, np.flatnonzero(split.train), learning, given["pairs"], given["seed"], course.queries.texts)
-    adapter = given["adapt"]
     if not pairs:  # A log of ids: what could be tuned on is not there.
-        adapter = "frozen"
         click.echo("--encoder is taken as it comes: no products with texts follow each other", err=True)
     bf16 = has_bf16(given["device"])
-    settings = TuningSettings(adapter, seed=given["seed"], device=given["device"], bf16=bf16)
+    settings = TuningSettings(given["adapt"], seed=given["seed"], device=given["device"], bf16=bf16)
     folder = (given["checkpoints"] or out.parent / f".{out.name}-checkpoints") / "encoder"
     with watched(given["tensorboard"], bar=not given["no_bar"]) as watch:
         return adapt(given["encoder"], pairs, folder, settings, given["precision"], given["name"], watch)
@@ -261,6 +269,8 @@ def _changed(settings: Any, changes: tuple[str, ...]) -> Any:
             told[name] = type(getattr(settings, name))(value) if name in SETTINGS else int("none")
         except ValueError:
             raise WrongUsage(f"--set {change}", f"give NAME=NUMBER, of {', '.join(SETTINGS)}") from None
+        if not told[name] >= SETTINGS[name]:  # Not a number is less than nothing, too.
+            raise WrongUsage(f"--set {change}", f"give at least {SETTINGS[name]:g}")
     return replace(settings, **told)
 
 
@@ -297,6 +307,11 @@ def tune(bundle: Path | None, trials: int, storage: Path | None, **given: Any) -
     base = Bundle.load(bundle or DEFAULT_BUNDLE)
     course = Course(log, split, base, device=given["device"], threads=given["threads"])
     learning, known = course.learning(course.rows)
+    if course.sample is None or not len(learning.targets):
+        raise WrongUsage(
+            "there is nothing to learn from, or nothing on validation to choose by",
+            "give a longer log, or another --split",
+        )
 
     def score(settings: FitSettings, watch: FitWatch) -> float:
         words, valid = course.query_vectors, course.sample

@@ -19,6 +19,7 @@ from model.event import Event, Kind
 from model.fields import Fields
 from model.formats import CONTRACT
 from model.reading import Reader, reader
+from model.training.logs.firstclick import body as payload
 from stream.past import Past
 from stream.settings import split_format
 
@@ -79,7 +80,7 @@ def line(key: bytes | None, value: bytes | None, headers: Headers, owner: str) -
     except ValueError:  # Of JSON, and of a key that is not UTF-8.
         return (value or b"").replace(b"\n", b" ")
     sent = {name: content.decode("utf-8", "replace") for name, content in headers if content is not None}
-    body = told["data"] if isinstance(told, dict) and isinstance(told.get("data"), dict) else told
+    body = payload(told) if isinstance(told, dict) else told
     binary = any(name.lower().startswith("ce_") for name in sent)
     if not isinstance(body, dict) or binary or named is None:
         return orjson.dumps({"key": named, "value": told, **({"headers": sent} if binary else {})})

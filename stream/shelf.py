@@ -7,6 +7,7 @@ catalogue record, from which every worker fills its shelf. The record's partitio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from heapq import nlargest
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from model.catalogue import Shelved
 from model.encoder import Encoder
 from model.event import Item, Kind, parse_item
 from model.freshness import earliest
-from model.live_pairs import add, step
+from model.live_pairs import KEPT, add, step
 from model.popularity import add_counts
 from model.rejection import EventError, Reason
 from model.text import Line, item_text, refuses
@@ -38,6 +39,10 @@ from stream.registry import Opened, plain
 from stream.topics import COUNTS
 
 log = logging.getLogger(__name__)
+
+NEAR = 4 * KEPT
+"""Earlier items that one record tells of an item at most. A busy item's thousand visitors can have come from thousands,
+and a record of them all would be larger than Kafka takes."""
 
 
 def count_records(
@@ -68,8 +73,10 @@ def count_records(
     for (partition, item_id), counts in counted.items():
         steps = nears.get((partition, item_id), [])
         sums: Counter[str] = Counter()
-        for near in steps:
-            sums.update(near)
+        for near in steps:  # Of items that no shelf has nothing is ever asked, and made-up ids would be kept for ever.
+            sums.update({earlier: weight for earlier, weight in near.items() if earlier in partition_of})
+        if len(sums) > NEAR:
+            sums = Counter(dict(nlargest(NEAR, sums.items(), key=lambda each: (each[1], each[0]))))
         yield Record(COUNTS, partition, item_id.encode(), counts_record(Touched(counts, sums, len(steps))))
 
 

@@ -4,6 +4,7 @@ Knows nothing of the towers. Pairs are of training rows alone: the title of what
 next, and a review with the title of what it is about.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -24,6 +25,8 @@ REVIEWS = 0.25
 """Share of the pairs that are reviews with their items, where there are as many."""
 
 
+WORD = re.compile(r"[^\W\d_]{3,}")
+"""In an id; fewer letters in a row may be chance."""
 WORDS_CHARS = 20
 """Shorter reviews ("Great!") say nothing of what they are about."""
 
@@ -43,8 +46,7 @@ def pairs_of(
     """
     dice = np.random.default_rng(seed)
     titles = [*log.items.texts(), *queries]
-    # An item without a text is read by its id: to learn ids by heart takes as long as to learn words, for nothing.
-    told = np.array([text != fold(item_id) for text, item_id in zip(titles, log.items.ids, strict=False)], np.bool_)
+    told = np.array([_says(*each) for each in zip(log.items.texts(), log.items.ids, strict=True)], np.bool_)
     told = np.concatenate([told, np.ones(len(queries), np.bool_)])
     long = np.asarray(pc.utf8_length(log.texts)) >= WORDS_CHARS
     reviews = dice.permutation(rows[(long & (log.item >= 0) & told[log.item])[rows]])[: int(most * REVIEWS)]
@@ -57,6 +59,13 @@ def pairs_of(
             found[titles[last], titles[target]] = None
     pairs = list(found)
     return [pairs[place] for place in dice.permutation(len(pairs)).tolist()]
+
+
+def _says(text: str, item_id: str) -> bool:
+    """Whether there are words in what is read of an item. Of one without a text that is its id: to learn numbers by
+    heart takes as long as to learn words, for nothing; but `red-leather-boots` is as good as a title.
+    """
+    return text != fold(item_id) or len(WORD.findall(text)) > 1
 
 
 def adapt(
@@ -72,7 +81,7 @@ def adapt(
 
     Args:
         encoder: folder with safetensors and tokenizer.json.
-        pairs: of texts that belong together.
+        pairs: of texts that belong together; none: the encoder is taken as it comes.
         out: folder.
         settings: of the tuning.
         precision: of the bundle's encoder.
@@ -82,5 +91,5 @@ def adapt(
     Raises:
         EncoderError: the folder holds no encoder that can be tuned.
     """
-    tuned = tune(encoder, pairs, out / "encoder", settings, watch=watch)
+    tuned = tune(encoder, pairs, out / "encoder", settings, watch=watch) if pairs else encoder
     return init(str(tuned), out / "base", name=name, precision=precision)

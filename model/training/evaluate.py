@@ -154,18 +154,19 @@ def evaluate(setup: Setup, bundles: Sequence[Served], baselines: Sequence[str], 
     found = Results({**setup.about, "on": setup.on, "lines": setup.lines, "age_ms": setup.age_ms, **size})
     earlier = Earlier({}, {}) if beside is None else load(beside, found.about, [condition.name for condition in put])
     if taken := earlier.systems.keys() & {bundle.name for bundle in bundles}:
-        raise EarlierError(
-            f"{beside} has a baseline of the name {min(taken)}, as a bundle here; name the bundle otherwise"
-        )
+        raise EarlierError(f"{beside} has a baseline of the name {min(taken)}, as a bundle here; rename the bundle")
     for bundle in bundles:
         _judge(found, bundle, put)
         setup.say(f"{bundle.name}: {found.systems[bundle.name]['seconds']} s")
     found.systems.update(earlier.systems)
     found.answers.update(earlier.answers)
     choices: dict[str, Choice] = {name: told["choice"] for name, told in earlier.systems.items()}
+    live: list[str] = []
     for short in baselines:
         baseline = MENU[short]()
-        if baseline.name in earlier.systems or (baseline.live and not setup.clock):
+        if baseline.live and not setup.clock:
+            live.append(baseline.name)
+        if baseline.name in earlier.systems or baseline.name in live:
             continue
         try:
             if baseline.name in found.systems:
@@ -173,6 +174,8 @@ def evaluate(setup: Setup, bundles: Sequence[Served], baselines: Sequence[str], 
             choices[baseline.name] = _compete(found, baseline, put, known, choices, setup)
         except BaselineError as error:
             found.lacking[baseline.name] = str(error)
+    if not found.systems:  # Beside others nobody misses them.
+        found.lacking |= dict.fromkeys(live, "it counts as it happens: ask with --clock")
     for condition in put:
         _tell(found, condition, found.answers, put[0], known.counts, setup.hidden)
     return found
@@ -300,6 +303,8 @@ def _tell(
 ) -> None:
     """Adds the condition's rows and differences."""
     there = {name: mine[condition.name] for name, mine in answers.items() if condition.name in mine}
+    if not there:  # Who counts as it happens answers with a clock alone.
+        return
     for part, mask in parts(whole.requests, counts, hidden).items():
         for name, seeds in there.items():
             found.rows.append(_row(name, condition, part, mask, seeds, counts))

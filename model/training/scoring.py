@@ -11,12 +11,14 @@ import numpy.typing as npt
 from scipy import sparse
 
 from model.cooccurrence import Cooccurrence
+from model.event import Kind
 from model.freshness import freshness
 from model.interest import KINDS
 from model.item_tower import LENDERS, nearest
 from model.popularity import ENOUGH, HALF_LIFE_MS, WEIGHTS
 from model.prices import apart
 from model.session import Floats
+from model.text import BAD_RATING
 from model.training.baselines.protocol import Asked
 from model.training.graphs import TREND_AFTER_H
 from model.training.lessons import Lessons
@@ -152,7 +154,8 @@ def prices_apart(items: Items, learned: Learned, lessons: Lessons) -> Floats:
 def popularity_at(log: Log, at_ms: npt.NDArray[np.int64], size: int, half_life_ms: int = HALF_LIFE_MS) -> Floats:
     """(Q, I) the scorer's popularity feature as it stood when each day of a request began, from everybody's events.
 
-    See `model.popularity`: counts by kind that halve with time, as a logarithm between 0 and 1.
+    See `model.popularity`: counts by kind that halve with time, as a logarithm between 0 and 1. A bad review counts as
+    a dislike, as it does on the shelf.
     """
     kinds = np.array([WEIGHTS.get(kind, 0.0) for kind in KINDS])
     days = at_ms // DAY_MS * DAY_MS
@@ -162,7 +165,8 @@ def popularity_at(log: Log, at_ms: npt.NDArray[np.int64], size: int, half_life_m
         end = int(np.searchsorted(log.at_ms, day))
         rows = np.arange(before, end)[log.item[before:end] >= 0]
         counts *= 0.5 ** ((int(day) - counted_ms) / half_life_ms)
-        decayed = kinds[log.kind[rows]] * 0.5 ** ((int(day) - log.at_ms[rows]) / half_life_ms)
+        told = np.where(log.rating[rows] <= BAD_RATING, WEIGHTS[Kind.DISLIKE], kinds[log.kind[rows]])
+        decayed = told * 0.5 ** ((int(day) - log.at_ms[rows]) / half_life_ms)
         counts += np.bincount(log.item[rows], decayed, size)
         before, counted_ms = end, int(day)
         logs = np.log1p(np.maximum(counts, 0))

@@ -298,6 +298,14 @@ def test_touched_items_are_counted_in_the_partition_of_their_owner() -> None:
     assert [(record.partition, record.key) for record in sent[COUNTS]] == [(3, b"i")]
 
 
+def test_what_is_only_shown_is_counted_whoever_comes_with_it() -> None:
+    """Else what is known of an item's first day would depend on how events fell into batches."""
+    world = World(items={"i": 3})
+    world.turn(event(0))
+    (shown,) = world.turn(event(1, kind="impression"))[COUNTS]
+    assert (shown.partition, shown.key) == (3, b"i")
+
+
 def test_a_rejection_is_committed_with_the_rest_and_counted_by_reason() -> None:
     world = World()
     sent = world.turn(event(0), FakeRecord("clicks", 0, 1, b"u", b"{"))

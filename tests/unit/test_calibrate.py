@@ -161,3 +161,15 @@ def test_who_is_hardly_known_is_known_by_kin(learned: Learned) -> None:
         expected[beside.lenders[item]] = 2 / (item + 2) / LENDERS
         assert found[:, item] == pytest.approx(expected, abs=1e-6)
     assert kin_matrix(neighbours(learned.texts, np.where(counts < 3, 1, 0)), 2.0).nnz == 0  # Too few to lend.
+
+
+def test_a_bad_review_counts_against_its_item_as_it_does_on_the_shelf() -> None:
+    rows = [
+        {"user_id": f"{item_id}-{number}", "kind": "review", "item_id": item_id, "rating": stars, "at": MIDNIGHT}
+        for item_id, stars in (("bad", 1), ("good", 5))
+        for number in range(50)
+    ]
+    log = log_of(rows)
+    (found,) = popularity_at(log, np.array([MIDNIGHT + DAY_MS]), 2)
+    assert found[log.items.numbers["bad"]] == 0
+    assert found[log.items.numbers["good"]] == pytest.approx(1.0, abs=0.1)

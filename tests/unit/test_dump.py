@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from model.event import EventError, parse_event
+from model.event import EventError, parse_event, parse_item
 from model.reading import reader
 from model.training.logs.files import Told
 from model.training.logs.firstclick import read_line
@@ -64,3 +64,12 @@ def test_an_event_of_any_format_is_the_same_in_the_contracts_names(example: Exam
     key = example.events[0]["user_id"].encode() if example.events else b"u"
     for event in reader(example.form)(example.value, key, None, 0).events:
         assert parse_event(orjson.dumps(contract(event)), key, None, 0) == event
+
+
+def test_a_product_with_a_field_called_data_is_no_envelope() -> None:
+    told = read_line(
+        1, line(b"i", orjson.dumps({"title": "Lamp", "data": {"colour": "red"}}), [], "item_id"), "item_id"
+    )
+    item = parse_item(told.value, told.key, told.headers)
+    assert item is not None
+    assert (item.item_id, item.title) == ("i", "Lamp")

@@ -227,8 +227,18 @@ def test_a_bundle_and_a_baseline_of_one_name_do_not_become_one_row(log: Log, tmp
     assert found.row("popularity").metrics["recall@1"] == 1.0
     assert found.lacking == {"popularity": "a bundle has its name"}
     write(evaluate(setup, [], ["popularity"]), tmp_path)
-    with pytest.raises(EarlierError, match="name the bundle otherwise"):
+    with pytest.raises(EarlierError, match="rename the bundle"):
         evaluate(setup, [Knows("popularity")], [], tmp_path)
+
+
+def test_baselines_that_need_a_clock_alone_say_so_instead_of_breaking(log: Log, tmp_path: Path) -> None:
+    setup = Setup(log, leave_one_out(log), LINES, AGE_MS, say=lambda _: None)
+    found = evaluate(setup, [], ["now"])
+    assert "--clock" in found.lacking["popularity now"]
+    write(found, tmp_path / "without")
+    found = evaluate(replace(setup, clock=True), [], ["now"])
+    assert found.row("popularity now", CLOCK).requests
+    write(found, tmp_path / "with")
 
 
 def written(log: Log, folder: Path) -> list[str]:

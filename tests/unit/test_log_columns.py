@@ -149,3 +149,52 @@ def test_several_files_are_one_log(tmp_path: Path) -> None:
     log: Log = read_log(paths, log_format="common")
     assert [log.line(row).item_id for row in range(2)] == ["a", "b"]
     assert log.line(0).kind is Kind.CLICK
+
+
+def test_two_files_of_one_name_are_two_and_a_file_and_its_packed_twin_are_one(tmp_path: Path) -> None:
+    rows = [{"user_id": "u", "item_id": item_id, "type": "click", "timestamp": 1_700_000_000} for item_id in "ab"]
+    for year in ("2024", "2025"):
+        (tmp_path / year).mkdir()
+    first = written(tmp_path / "2024" / "events.jsonl", *rows)
+    second = written(tmp_path / "2025" / "events.jsonl", *rows)
+    assert len(read_log([first, second], log_format="common")) == 4
+    (tmp_path / "2024" / "events.jsonl.gz").write_bytes(gzip.compress(first.read_bytes()))
+    log = read_log([tmp_path / "2024"], log_format="common")
+    assert (len(log), log.rejected) == (2, {"repeated": 2})
+
+
+@pytest.mark.parametrize("odd", [{"split": ["train"]}, {"timestamp": 1e306}, {"seq": 1 << 63}, {"seq": -1}])
+def test_an_odd_line_ends_no_reading(odd: dict[str, Any], tmp_path: Path) -> None:
+    good = {"user_id": "u", "item_id": "a", "type": "click", "timestamp": 1_700_000_000}
+    path = written(tmp_path / "events.jsonl", good, good | {"item_id": "b"} | odd)
+    log = read_log([path], log_format="common")
+    assert len(log) + sum(log.rejected.values()) == 2
+
+
+def test_a_damaged_packed_file_is_named(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(b"".join(orjson.dumps(click(number)) + b"\n" for number in range(500))))
+    told = []
+    for place in range(10, len(packed) - 8, 97):
+        damaged = bytearray(packed)
+        damaged[place] ^= 0xFF
+        (tmp_path / "damaged.gz").write_bytes(damaged)
+        with pytest.raises(LogError, match=r"damaged\.gz") as caught:
+            read_log([tmp_path / "damaged.gz"])
+        told.append(str(caught.value))
+    assert any("decompressing" in each for each in told)
+
+
+def test_an_item_with_a_number_for_an_id_is_told_so(tmp_path: Path) -> None:
+    events = written(tmp_path / "events.jsonl", click(1))
+    for row, words in (({"item_id": 42, "title": "x"}, "item_id is a number"), ({"title": "x"}, "item_id is missing")):
+        with pytest.raises(LogError, match=words):
+            read_log([events], [written(tmp_path / "items.jsonl", row)])
+
+
+def test_files_packed_by_zstd_are_found_in_a_folder(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    written(tmp_path / "events-1.jsonl", click(1))
+    with pa.CompressedOutputStream(str(tmp_path / "events-2.jsonl.zst"), "zstd") as out:
+        out.write(orjson.dumps(click(2)) + b"\n")
+    assert len(read_log([tmp_path])) == 2

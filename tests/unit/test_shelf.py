@@ -14,7 +14,7 @@ from model.window import EMPTY, Window
 from stream.follower import Pair
 from stream.lane import Batch
 from stream.messages import Record, Shelf, read_catalogue_record, read_counts_record
-from stream.shelf import Shelves, count_records
+from stream.shelf import NEAR, Shelves, count_records
 from stream.topics import COUNTS, REJECTED
 from tests.records import NOW_MS, FakeRecord, batch, upsert
 
@@ -260,3 +260,22 @@ def test_a_bad_review_counts_as_a_dislike_and_a_good_one_as_a_review() -> None:
     bad, good = (line("i", Kind.REVIEW)._replace(rating=stars) for stars in (2.0, 3.0))
     [record] = count_records([bad, good], [EMPTY] * 2, {"i": 0})
     assert orjson.loads(record.value or b"") == {"dislike": [1.0, NOW_MS], "review": [1.0, NOW_MS]}
+
+
+def test_a_busy_items_record_stays_small_and_tells_of_the_heaviest_and_of_no_made_up_ids() -> None:
+    """A record of all that a thousand visitors had touched before was larger than Kafka takes."""
+    told, windows = [], []
+    for visitor in range(NEAR + 50):
+        other = "often" if visitor < 2 else f"other-{visitor}"
+        before = [line(f"made-up-{visitor}"), line(other)]
+        window = [*before, line("hot")]
+        window = [each._replace(event_id=str(n), at_ms=NOW_MS + n) for n, each in enumerate(window)]
+        told.append(window[-1])
+        windows.append(Window(tuple(window), (), 3))
+    known = {"hot": 0, "often": 0} | {f"other-{visitor}": 0 for visitor in range(NEAR + 50)}
+    (record,) = count_records(told, windows, known)
+    touched = read_counts_record(record.value or b"")
+    assert len(touched.near) == NEAR
+    assert touched.near["often"] == 2.0
+    assert touched.steps == NEAR + 50
+    assert not any(item_id.startswith("made-up") for item_id in touched.near)

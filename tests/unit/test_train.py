@@ -270,3 +270,27 @@ def test_a_name_that_no_topic_may_have_is_refused_before_training(
     asked = ["train", "--log", str(tmp_path), "--out", str(tmp_path / "out"), "--name", "my_model"]
     assert invoke(asked) == Exit.USAGE
     assert "'my_model'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", ["patience=0", "epochs=0", "dim=0", "batch=-1", "dropout=nan"])
+def test_settings_that_leave_towers_untrained_are_refused(
+    change: str, base: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before hours are spent on reading the log."""
+    (tmp_path / "events.jsonl").write_bytes(b"not read")
+    asked = ["train", "--log", str(tmp_path / "events.jsonl"), "--bundle", str(base.path), "--set", change]
+    assert invoke([*asked, "--out", str(tmp_path / "out")]) == Exit.USAGE
+    assert f"--set {change}; give at least" in capsys.readouterr().err
+
+
+def test_a_log_without_a_request_to_choose_by_is_not_searched(
+    base: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"event_id": str(n), "user_id": f"u{n // 5}", "kind": "click", "item_id": f"i{n}", "at": MIDNIGHT + n}
+        for n in range(25)
+    ]
+    (tmp_path / "events.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
+    asked = ["tune", "--log", str(tmp_path / "events.jsonl"), "--bundle", str(base.path), "--trials", "1"]
+    assert invoke(asked) == Exit.USAGE
+    assert "choose by" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from model.event import TEXT_FIELD_CHARS
 from model.fields import Fields
-from model.training.logs.files import File, Told, found, json_lines, milliseconds
+from model.training.logs.files import File, Told, found, json_lines, milliseconds, packed
 
 _PRICE = re.compile(r"\s*\$?\s*(\d[\d,]*(?:\.\d+)?)", re.ASCII)
 
@@ -27,7 +27,7 @@ def items(file: File) -> Iterator[Told]:
 
 def find(path: Path) -> tuple[list[Path], list[Path]]:
     """All JSON files; those named meta_… are products."""
-    names = "*.json", "*.json.gz", "*.jsonl", "*.jsonl.gz"
+    names = *packed("*.json"), *packed("*.jsonl")
     return found(path, names, tuple(f"meta_{name}" for name in names))
 
 

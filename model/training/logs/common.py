@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model.fields import Fields
-from model.training.logs.files import File, Told, found, json_lines, milliseconds
+from model.training.logs.files import File, Told, found, json_lines, milliseconds, packed
 
 KINDS = {"view": "click", "rating": "review"}
 """Names of kinds that the contract calls otherwise."""
@@ -26,8 +26,8 @@ def items(file: File) -> Iterator[Told]:
 
 
 def find(path: Path) -> tuple[list[Path], list[Path]]:
-    """events.jsonl(.gz) and items.jsonl(.gz)."""
-    return found(path, ("events*.jsonl", "events*.jsonl.gz"), ("items*.jsonl", "items*.jsonl.gz"))
+    """events.jsonl and items.jsonl, perhaps packed."""
+    return found(path, packed("events*.jsonl"), packed("items*.jsonl"))
 
 
 def event(row: Fields) -> Fields:
@@ -51,8 +51,8 @@ def _placed(row: Fields) -> Fields:
     """The event, with what a prepared data set says of its part and its place."""
     fields, split, seq = event(row), row.get("split"), row.get("seq")
     if split is not None:
-        fields["split"] = SPLITS.get(split, -1)
-    if type(seq) is int:
+        fields["split"] = SPLITS.get(split, -1) if type(split) is str else -1
+    if type(seq) is int and 0 <= seq < 1 << 63:
         fields["order"] = seq
     return fields
 

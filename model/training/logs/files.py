@@ -5,6 +5,8 @@ as it stands, so that `model.event` alone says what is wrong with it, as it woul
 """
 
 import gzip
+import hashlib
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from io import BufferedReader
 from pathlib import Path
@@ -18,6 +20,8 @@ from model.formats import CONTRACT
 
 LINE_BYTES = 1 << 24
 """Longest line that is read whole; of a longer one (no log of any form has it) the rest is passed over."""
+NO_TIME_S = 1e12
+"""Seconds since 1970 from which on a number is no time: 30,000 years."""
 
 
 class LogError(Exception):
@@ -96,7 +100,7 @@ class File:
                     if line := line.strip(b" \r\n"):
                         yield number, line
                 self._read_bytes = self.read_bytes
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise LogError(f"{self.path} cannot be read after line {number}: {error}") from error
 
 
@@ -136,7 +140,9 @@ def translated(
         fields_of: a row in the contract's names and units; also the file's own `split` and `order`, if it knows them.
         owner: whose id is the key: `user_id` of events, `item_id` of items.
     """
-    stem = file.path.name.removesuffix(".gz")
+    # Two files of one name are two, in whatever folders; a file and its packed twin are one.
+    place = str(file.path.resolve()).removesuffix(".gz").removesuffix(".zst")
+    stem = hashlib.blake2b(place.encode(errors="surrogateescape"), digest_size=8).hexdigest()
     for number, row in rows:
         if type(row) is bytes:
             yield Told(number, row, b"")
@@ -165,9 +171,16 @@ def found(path: Path, events: tuple[str, ...], items: tuple[str, ...]) -> tuple[
     return [each for each in names if each not in shelf and any(each.match(one) for one in events)], shelf
 
 
+def packed(pattern: str) -> tuple[str, ...]:
+    """The pattern of a file, and of the same packed by gzip or zstd."""
+    return pattern, f"{pattern}.gz", f"{pattern}.zst"
+
+
 def milliseconds(seconds: object) -> object:
-    """Seconds since 1970 as the contract's whole milliseconds; what is no number stays itself."""
-    return round(seconds * 1000) if type(seconds) is int or type(seconds) is float else seconds
+    """Seconds since 1970 as the contract's whole milliseconds; what is no number, or no time, stays itself."""
+    if type(seconds) is int or type(seconds) is float:
+        return round(seconds * 1000) if abs(seconds) < NO_TIME_S else seconds
+    return seconds
 
 
 def number(value: object) -> object:

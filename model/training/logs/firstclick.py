@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 
 from model.fields import Fields
-from model.training.logs.files import File, Told, found
+from model.training.logs.files import File, Told, found, packed
 
 RECORD = {"key", "value", "headers"}
 
@@ -27,7 +27,7 @@ def items(file: File) -> Iterator[Told]:
 
 def find(path: Path) -> tuple[list[Path], list[Path]]:
     """All JSON lines; those named items… are items."""
-    return found(path, ("*.jsonl", "*.jsonl.gz"), ("items*.jsonl", "items*.jsonl.gz"))
+    return found(path, packed("*.jsonl"), packed("items*.jsonl"))
 
 
 def read_line(number: int, line: bytes, owner: str) -> Told:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from model.fields import LATEST_MS, Fields
 from model.training.logs.amazon2018 import price, prose
-from model.training.logs.files import File, Told, found, milliseconds, number, translated
+from model.training.logs.files import File, Told, found, milliseconds, number, packed, translated
 
 TITLES = ("title", "movie_title", "item_name", "name", "product_name", "artist_name", "news_title")
 CATEGORIES = ("categories", "category", "class", "genre", "genres", "tags")
@@ -30,7 +30,7 @@ def items(file: File) -> Iterator[Told]:
 def find(path: Path) -> tuple[list[Path], list[Path]]:
     """All of a folder; or a file of interactions and, if there is one, that of its items."""
     if path.is_dir():
-        return found(path, ("*.inter", "*.inter.gz"), ("*.item", "*.item.gz"))
+        return found(path, packed("*.inter"), packed("*.item"))
     beside = path.with_name(path.name.replace(".inter", ".item"))
     return [path], [beside] if beside != path and beside.is_file() else []
 
