@@ -4,7 +4,7 @@ Knows nothing of how the towers were trained.
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,8 @@ import torch
 from model import cooccurrence, item_tower
 from model.bundle import COOCCURRENCE, ENCODER, INTEREST, ITEMS, ITEMS_GRAPH, SCORER, SENTIMENT, TOKENIZER, Bundle
 from model.cooccurrence import Cooccurrence
-from model.interest import Interest, variants
+from model.event import Kind
+from model.interest import KINDS, Interest, variants
 from model.scorer import FEATURES, Scorer
 from model.session import Floats
 from model.training.calibrate import Worth
@@ -23,7 +24,7 @@ from model.training.examples import Mask
 from model.training.folder import becoming, describe
 from model.training.graphs import AGES, Weights, interest_graph, item_graph, scorer_graph
 from model.training.lessons import Lessons
-from model.training.line_weights import examples, of_table, strengths
+from model.training.line_weights import KIND_FACTORS, examples, of_table, strengths
 from model.training.network import Towers
 from model.training.scoring import Learned
 
@@ -76,11 +77,19 @@ UNHEARD = 1e-3
 """Share that pairs of training keep at least: next to nothing in a score, and still candidates."""
 
 
-def weights_of(learned: Learned, worth: Worth) -> Weights:
-    """Every number of the graphs. Beyond the window's length a line weighs nothing: there is none."""
+def weights_of(learned: Learned, worth: Worth, heard: Collection[Kind] = KINDS) -> Weights:
+    """Every number of the graphs. Beyond the window's length a line weighs nothing: there is none.
+
+    Args:
+        learned: by the towers.
+        worth: of the other parts of a score.
+        heard: kinds of which training saw lines. The zero-shot recency is not for those that push away: who has said no
+            means it for longer.
+    """
     table = [float(value) for value in learned.recency] + [0.0] * (AGES - len(learned.recency))
     return Weights(
         recency=tuple(table),
+        unheard=frozenset(kind for kind in KINDS if kind not in heard and KIND_FACTORS[kind] > 0),
         lines=of_table(learned.lines),
         scale=learned.scale,
         directed=max(worth.directed, LIVE * learned.scale),
@@ -112,6 +121,7 @@ def export(
     counted: Cooccurrence,
     training: Mapping[str, Any],
     sentiment: bytes | None = None,
+    heard: Collection[Kind] = KINDS,
 ) -> Bundle:
     """Writes the bundle to `out`, replacing a bundle there.
 
@@ -126,11 +136,12 @@ def export(
         counted: pairs of the log.
         training: what it came from, for the manifest.
         sentiment: graph of the head that reads stars from texts; None: the bundle has none.
+        heard: kinds of which training saw lines.
 
     Raises:
         FileExistsError: `out` is there and is no bundle.
     """
-    weights, manifest = weights_of(learned, worth), base.manifest
+    weights, manifest = weights_of(learned, worth, heard), base.manifest
     seen = np.flatnonzero(known)
     with becoming(out) as made:
         for file in (ENCODER, TOKENIZER):

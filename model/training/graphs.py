@@ -12,6 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from model.cooccurrence import VALUES
+from model.event import Kind
 from model.interest import KINDS, NUMBERS
 from model.scorer import FEATURES
 from model.session import Floats
@@ -27,12 +28,19 @@ TREND_AFTER_H = 12.0
 """Hours after which a user is back rather than still there: a night."""
 
 
+ZERO_SHOT_RECENCY = tuple(0.5**age for age in range(AGES))
+"""Chosen on Beauty's validation split: `make beauty-quick`."""
+
+
 @dataclass(frozen=True)
 class Weights:
     """Every number of the towers. The zero-shot ones were chosen on Beauty's validation split: `make beauty-quick`."""
 
-    recency: tuple[float, ...] = tuple(0.5**age for age in range(AGES))
+    recency: tuple[float, ...] = ZERO_SHOT_RECENCY
     """By how many newer lines a line has: what is left of its weight."""
+    unheard: frozenset[Kind] = frozenset()
+    """Kinds of which training saw no line: they keep the zero-shot recency. Baskets teach that order says nothing, and
+    whoever searches for a cat's food after barbecues would be shown beef."""
     heads: int = 1
     """Parts of equal length in which vectors are compared, each by its own cosine: towers trained apart."""
     scale: float = 1.0
@@ -84,8 +92,15 @@ def interest_graph(weights: Weights) -> bytes:
     graph.factor(AGAIN, EDGES[AGAIN], weights.lines.numbers[AGAIN])
     graph.least_sign_times_sizes(["strength_rows", f"{AGAIN}_factor"], "strengths")
     graph.add("CumSum", ["kept_steps", "line_axis"], "age", exclusive=1, reverse=1)
-    graph.constant("recency_table", weights.recency)
-    graph.add("Cast", ["age"], "age_place", to=TensorProto.INT64)
+    age = "age"
+    if weights.unheard:  # A second table behind the first, for their lines.
+        age = "age_in_table"
+        graph.constant("tables", [float(AGES * (kind in weights.unheard)) for kind in KINDS])
+        graph.add("Gather", ["tables", "kinds"], "table")
+        graph.add("Unsqueeze", ["table", "row"], "table_rows")
+        graph.add("Add", ["age", "table_rows"], age)
+    graph.constant("recency_table", weights.recency + (ZERO_SHOT_RECENCY if weights.unheard else ()))
+    graph.add("Cast", [age], "age_place", to=TensorProto.INT64)
     graph.add("Gather", ["recency_table", "age_place"], "recency")
     graph.add("Mul", ["recency", "strengths"], "strengths_now")
     graph.add("Mul", ["strengths_now", "keep"], "weights")

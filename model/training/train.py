@@ -13,6 +13,7 @@ import numpy as np
 
 from model.bundle import Bundle
 from model.cooccurrence import Cooccurrence
+from model.interest import KINDS
 from model.session import Floats
 from model.training import together
 from model.training.calibrate import Worth, calibrate
@@ -110,7 +111,8 @@ def train(
     told = _told(course, settings, fitted, worth, about or {})
     learned, ids = learned_of(fitted.towers), log.items.ids
     graph = None if sentiment.head is None else sentiment.head.graph()
-    bundle = export(base, out, settings.name, ids, found.known, learned, worth, found.counted, told, graph)
+    heard = [KINDS[number] for number in np.unique(log.kind[course.all_rows])]
+    bundle = export(base, out, settings.name, ids, found.known, learned, worth, found.counted, told, graph, heard)
     same = parity(bundle, fitted.towers, ids, found.known, found.lessons)
     shown = np.flatnonzero(found.known)[:SHOWN]
     titles = log.items.table.column("title").take(shown).to_pylist()

@@ -78,6 +78,16 @@ def test_an_item_that_comes_again_weighs_what_was_learned(tmp_path: Path) -> Non
     assert weigh(tower, *same, keep=[1, 2, 3]) == [0, 1, 1, 0.5, 0, 0]  # As if the first had never been.
 
 
+def test_a_kind_that_training_never_saw_keeps_the_zero_shot_recency(tmp_path: Path) -> None:
+    """Baskets without an order must not keep an old search as fresh as the newest."""
+    weights = Weights(recency=(1.0,) * AGES, unheard=frozenset({Kind.SEARCH}))
+    tower = Interest(make_bundle(tmp_path, weights=weights))
+    (search,), (click,) = weigh(tower, line("search")), weigh(tower, line("click"))
+    lines = line("search"), line("click"), line("search"), line("click")
+    assert weigh(tower, *lines) == pytest.approx([search / 8, click, search / 2, click])
+    assert weigh(tower, *lines, keep=[0, 2, 3]) == pytest.approx([search / 4, 0, search / 2, click])
+
+
 def test_two_reasons_to_push_away_do_not_draw_near(tower: Interest) -> None:
     (weight,) = weigh(tower, line("return", rating=1.0, dwell_ms=100))
     assert weight < 0

@@ -15,6 +15,7 @@ from model.bundle import ENCODER, Bundle
 from model.catalogue import Catalogue
 from model.encoder import Encoder
 from model.event import Kind
+from model.interest import Interest, features, variants
 from model.item_tower import item_tower
 from model.training.export import ExportError, parity
 from model.training.fit import FitSettings
@@ -153,6 +154,16 @@ def test_a_drifting_bundle_is_refused(log: Log, made: Trained) -> None:
         made.fitted.towers.own[:, 0] += 0.3
     with pytest.raises(ExportError, match="drifts"):
         parity(made.bundle, made.fitted.towers, log.items.ids, known, windows)
+
+
+def test_searches_fade_as_in_the_zero_shot_bundle_where_training_saw_none(made: Trained) -> None:
+    lines = [line("search"), line("click"), line("search"), line("click")]
+    present = np.arange(made.bundle.manifest.lines)[None] < len(lines)
+    vectors = np.ones((*present.shape, made.bundle.dim), np.float32) * present[..., None]
+    told = features([lines], np.full(present.shape, -1))
+    (weights,) = Interest(made.bundle)(vectors, told, variants(present)[:, :1]).weights[0]
+    assert weights[0] == pytest.approx(weights[2] / 4)
+    assert weights[1] != pytest.approx(weights[3] / 4), "of clicks it has learned another"
 
 
 def test_without_two_touches_there_is_nothing_to_learn(base: Bundle, tmp_path: Path) -> None:
