@@ -20,8 +20,8 @@ from model.formats import CONTRACT
 
 LINE_BYTES = 1 << 24
 """Longest line that is read whole; of a longer one (no log of any form has it) the rest is passed over."""
-NO_TIME_S = 1e12
-"""Seconds since 1970 from which on a number is no time: 30,000 years."""
+NO_TIME_S = 1e15
+"""Seconds since 1970 from which on a number is not made milliseconds: step 1 refuses far smaller ones as no time."""
 
 
 class LogError(Exception):
