@@ -225,7 +225,12 @@ class Recommender:
                 item_id,
                 rank,
                 -score,
-                tuple((lines[place].event_id, round(weight, DECIMALS)) for place, weight in because if weight > 0),
+                # What rounds to nothing is no reason.
+                tuple(
+                    (lines[place].event_id, brought)
+                    for place, weight in because
+                    if (brought := round(weight, DECIMALS)) > 0
+                ),
             )
             for rank, (score, item_id, because) in enumerate(told[: self._items], 1)
         )

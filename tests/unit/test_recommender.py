@@ -268,3 +268,12 @@ def test_a_bought_item_with_a_review_text_is_understood_by_both(shop: Shop, reco
     told = advise(recommender, window(line("review", "red boots", rating=5.0, text="jam honey bread"))).vector
     assert plain @ jam < told @ jam < 0.9
     assert told @ boots > 0.8
+
+
+def test_a_reason_that_rounds_to_nothing_is_none(recommender: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+    def losses(scores: np.ndarray, weights: np.ndarray, k: int) -> list[list[list[tuple[int, float]]]]:  # type: ignore[type-arg]
+        return [[[(1, 0.5), (0, 4e-7)]] * scores.shape[2]] * len(scores)
+
+    monkeypatch.setattr("stream.recommender.biggest_losses", losses)
+    seen = window(line("click", "red boots"), line("click", "blue boots"))
+    assert {item.because for item in advise(recommender, seen).items} == {((seen.lines[1].event_id, 0.5),)}
