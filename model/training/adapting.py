@@ -45,9 +45,9 @@ def pairs_of(
         queries: texts of the windows' lines that name no item.
     """
     dice = np.random.default_rng(seed)
-    titles = [*log.items.texts(), *queries]
-    told = np.array([_says(*each) for each in zip(log.items.texts(), log.items.ids, strict=True)], np.bool_)
-    told = np.concatenate([told, np.ones(len(queries), np.bool_)])
+    titles = log.items.texts()
+    told = np.array([_says(*each) for each in zip(titles, log.items.ids, strict=True)] + [True] * len(queries))
+    titles += queries
     long = np.asarray(pc.utf8_length(log.texts)) >= WORDS_CHARS
     reviews = dice.permutation(rows[(long & (log.item >= 0) & told[log.item])[rows]])[: int(most * REVIEWS)]
     found = {(log.texts[row].as_py(), titles[log.item[row]]): None for row in reviews.tolist()}
