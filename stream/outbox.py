@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 INIT_TIMEOUT_S = 60  # A dead predecessor's transaction is ended first; a broker that restarts has needed over 40 s.
 RETRIES_PAUSE_S = 0.02
+LAST_CALL_S = 1.0
 POLL_RECORDS = 256  # The client's answers are heard this often while records go out: at each it costs 0.6 us of 3.
 
 
@@ -128,21 +129,25 @@ class Transactions:
             try:
                 self._producer.begin_transaction()
                 _produce(self._producer, records)
-                self._retry(
-                    lambda: self._producer.send_offsets_to_transaction(offsets_of(batches), metadata, self._timeout_s)
-                )
-                self._retry(lambda: self._producer.commit_transaction(self._timeout_s))
+                offsets = offsets_of(batches)
+                self._retry(lambda left_s: self._producer.send_offsets_to_transaction(offsets, metadata, left_s))
+                self._retry(self._producer.commit_transaction)
             except KafkaException as error:
                 self._abort(error)
             self._lane.committed(batches)
 
-    def _retry(self, step: Callable[[], None]) -> None:
+    def _retry(self, step: Callable[[float], None]) -> None:
+        """Until it is done, fails for good, or the time is over: a call that timed out goes on when called again.
+
+        The last call begins when the time is over. A process that was frozen inside of one finds its answer there.
+        """
         deadline = time.monotonic() + self._timeout_s
         while True:
+            left_s = deadline - time.monotonic()
             try:
-                return step()
+                return step(max(left_s, LAST_CALL_S))
             except KafkaException as error:
-                if not error.args[0].retriable() or time.monotonic() > deadline:
+                if not error.args[0].retriable() or left_s <= 0:
                     raise
                 time.sleep(RETRIES_PAUSE_S)
 
@@ -154,9 +159,13 @@ class Transactions:
                 "is another live worker called the same (--replica)? Start this one again",
             ) from error
         try:
-            self._retry(lambda: self._producer.abort_transaction(self._timeout_s))
-        except KafkaException as worse:
-            raise Fenced(f"Kafka could not abort a transaction of {self._name!r}: {worse.args[0].str()}") from worse
+            self._retry(self._producer.abort_transaction)
+        except KafkaException as worse:  # Among others: a commit that never got its answer cannot be aborted.
+            raise Fenced(
+                f"Kafka leaves open what became of a transaction of {self._name!r}: {reason.str()}; "
+                f"nor could it be aborted: {worse.args[0].str()}",
+                "start this worker again: that settles it, and what was not committed is read again",
+            ) from worse
         raise Aborted(reason.str()) from error
 
     def close(self) -> None:

@@ -105,6 +105,20 @@ def test_the_high_watermark_counts_an_open_transaction_and_the_end_event_does_no
         producer.abort_transaction(10)
 
 
+def test_a_commit_that_timed_out_goes_on_when_it_is_called_again_and_nothing_else_may_be(kafka: ApacheKafka) -> None:
+    topic = a_topic(kafka)
+    with a_transaction(kafka) as producer:
+        producer.produce(topic, b"done", partition=0)
+        with pytest.raises(KafkaException) as late:
+            producer.commit_transaction(0.0001)
+        assert late.value.args[0].retriable()
+        with pytest.raises(KafkaException) as conflict:
+            producer.abort_transaction(10)
+        assert conflict.value.args[0].code() == KafkaError._CONFLICT
+        producer.commit_transaction(10)
+    eventually(lambda: committed(kafka, topic)[0] == [b"done"], 10, lambda: str(committed(kafka, topic)))
+
+
 def test_the_embedded_broker_shows_an_aborted_transaction(embedded: Embedded) -> None:
     topic = a_topic(embedded)
     with a_transaction(embedded) as producer:

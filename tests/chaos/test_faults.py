@@ -111,13 +111,16 @@ def test_one_joins_and_one_leaves_under_traffic(fleet: Fleet) -> None:
 @pytest.mark.parametrize("where", ["begin", "commit"])
 def test_a_zombie_wakes_up_and_is_fenced(fleet: Fleet, tmp_path: Path, where: str) -> None:
     hold = Hold(tmp_path, where)
-    # Of its two lanes only behaviour is to be caught in a transaction: the shelf's is kept quiet.
+    # Of its two lanes only behaviour is to be caught in a transaction: the shelf's is quiet after its first counts.
     zombie, other = fleet.start("one", hold.program, counts_every_ms=600_000), fleet.start("two")
     for each in (zombie, other):
         each.await_ready(len(SHELF))
         owns(each, 1)
+    shelved = 'firstclick_commits_total{lane="shelf"}'
+    before = zombie.counter(shelved)
     traffic = Traffic(fleet.bootstrap).start()
     works(zombie)
+    eventually(lambda: zombie.counter(shelved) > before, TAKE_OVER_S, zombie.said)
     hold.catch()
     zombie.freeze()
     owns(other, 2)  # The session is over, and so is the transaction.

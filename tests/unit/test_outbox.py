@@ -1,6 +1,7 @@
 """Step 10: what becomes of a micro-batch whatever Kafka answers, with a producer that fails on command."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -188,6 +189,42 @@ def test_a_passing_error_is_tried_again(call: str) -> None:
     world.commit()
     assert world.producer.calls.count(call) == 3
     assert world.lane.place_done(CLICKS) == 3
+
+
+@pytest.mark.parametrize("call", ["offsets", "commit"])
+def test_a_process_frozen_for_longer_than_a_transaction_finds_the_answer_that_waits(
+    monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("stream.outbox.time", SimpleNamespace(monotonic=lambda: now, sleep=lambda _: None))
+    world = World()
+    world.fail(call, PASSING)
+
+    def freeze(called: str) -> None:
+        nonlocal now
+        now += 60.0 * (called == call)
+
+    world.producer.watch = freeze
+    world.commit()
+    assert world.producer.calls.count(call) == 2
+    assert world.lane.place_done(CLICKS) == 3
+
+
+def test_a_commit_without_an_answer_ends_the_worker_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def pause(_: float) -> None:
+        nonlocal now
+        now += 0.3
+
+    monkeypatch.setattr("stream.outbox.time", SimpleNamespace(monotonic=lambda: now, sleep=pause))
+    world = World()
+    world.fail("commit", *[PASSING] * 10)
+    world.fail("abort", KafkaError(KafkaError._CONFLICT, "a commit is under way"))
+    with pytest.raises(Fenced, match="not yet; nor could it be aborted: a commit is under way"):
+        world.commit()
+    assert world.producer.calls.count("commit") == 5, "for the second that a transaction may take, and once more"
+    assert world.lane.place_done(CLICKS) == 0
 
 
 def test_a_passing_error_of_the_abort_is_tried_again_too() -> None:
