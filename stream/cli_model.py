@@ -42,6 +42,13 @@ def model() -> None:
     type=click.Path(exists=True, path_type=Path),
     help="File or folder of events: what is bought together there is counted into the bundle.",
 )
+@click.option(
+    "--items",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File of products, where --log brings none or there is no log yet; may be repeated. Their texts, 50 or more, "
+    "teach the encoder in what this shop's products differ.",
+)
 @format_option("--log-format")
 @click.option("--name", default="zero-shot", show_default=True, type=ModelName(), help="Begins the model's name.")
 @click.option("--licence", default="", help="Of the encoder, where its package does not say.")
@@ -52,6 +59,7 @@ def model_init(
     pooling: Literal["mean", "cls"] | None,
     precision: Literal["fp32", "fp16", "int8"] | None,
     log: Path | None,
+    items: tuple[Path, ...],
     log_format: "Format",
     name: str,
     licence: str,
@@ -62,7 +70,7 @@ def model_init(
 
     folder = out or DEFAULT_BUNDLE
     tell_replaced(folder)
-    how: Any = {"pooling": pooling, "precision": precision, "licence": licence}
+    how: Any = {"items": items, "pooling": pooling, "precision": precision, "licence": licence}
     made = zeroshot.init(encoder, folder, tokenizer, log, log_format, name, **how)
     click.echo(f"{made.model} in {folder}")
     return Exit.DONE

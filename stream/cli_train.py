@@ -4,8 +4,10 @@ Knows nothing of how anything is done, as cli.py does not.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -145,7 +147,6 @@ def train(out: Path, bundle: Path | None, as_line: bool, **given: Any) -> int:
     At last it tells the model and NDCG@10 on validation; as JSON also all that was chosen. Test events are not read;
     `firstclick evaluate` judges on them.
     """
-    from model.bundle import DEFAULT_BUNDLE, Bundle
     from model.training import together
     from model.training.fit import FitSettings
     from model.training.hidden import hide_items
@@ -169,12 +170,16 @@ def train(out: Path, bundle: Path | None, as_line: bool, **given: Any) -> int:
     if given["hide"]:
         split, hidden = hide_items(log, split, given["hide"], given["hide_seed"])
     about |= {"data": given["data"]} if given["data"] else {}
+    adapted = None
+    if given["encoder"] is not None:  # Each of several processes has its own.
+        number = f"-{together.rank()}" if together.rank() else ""
+        adapted = (given["checkpoints"] or out.parent / f".{out.name}-checkpoints") / f"encoder{number}"
     about |= {"split": given["how"], "hide": given["hide"], "shuffle_ties": given["shuffle_ties"]}
     try:
-        with towers_watched(given["tensorboard"], show=not given["no_bar"] and together.rank() == 0) as watch:
-            base = Bundle.load(bundle or DEFAULT_BUNDLE)
-            if given["encoder"] is not None:
-                base = _adapted(log, split, base, out, given)
+        with (
+            _base(log, split, bundle, given, adapted) as base,
+            towers_watched(given["tensorboard"], show=not given["no_bar"] and together.rank() == 0) as watch,
+        ):
             made = train(
                 log,
                 split,
@@ -236,8 +241,28 @@ def _tunable(encoder: Path) -> None:
         raise WrongUsage(f"--encoder {encoder} {there}", remedy)
 
 
-def _adapted(log: Any, split: Any, base: Any, out: Path, given: dict[str, Any]) -> Any:
-    """A bundle of --encoder, tuned on the log's training rows; it is kept among the checkpoints."""
+@contextmanager
+def _base(log: Any, split: Any, bundle: Path | None, given: dict[str, Any], adapted: Path | None) -> Iterator[Any]:
+    """The bundle whose encoder the towers read: that of --bundle, or of --encoder, tuned on the log's training rows and
+    kept in the folder `adapted`; either whitened by the titles of those rows.
+    """
+    import numpy as np
+
+    from model.bundle import DEFAULT_BUNDLE, Bundle
+    from model.training.adapting import titles_of
+    from model.training.zeroshot import whiten
+
+    base = Bundle.load(bundle or DEFAULT_BUNDLE)
+    titles = titles_of(log, np.flatnonzero(split.train))
+    if adapted is not None:
+        yield _adapted(log, split, base, titles, adapted, given)
+    else:
+        with TemporaryDirectory() as spare:
+            yield whiten(base, titles, Path(spare) / "base")
+
+
+def _adapted(log: Any, split: Any, base: Any, titles: list[str], folder: Path, given: dict[str, Any]) -> Any:
+    """A bundle of --encoder, tuned on the log's training rows."""
     import numpy as np
 
     from model.training.adapting import adapt, pairs_of
@@ -253,9 +278,8 @@ def _adapted(log: Any, split: Any, base: Any, out: Path, given: dict[str, Any]) 
         click.echo("--encoder is taken as it comes: no products with texts follow each other", err=True)
     bf16 = has_bf16(given["device"])
     settings = TuningSettings(given["adapt"], seed=given["seed"], device=given["device"], bf16=bf16)
-    folder = (given["checkpoints"] or out.parent / f".{out.name}-checkpoints") / "encoder"
     with watched(given["tensorboard"], bar=not given["no_bar"]) as watch:
-        return adapt(given["encoder"], pairs, folder, settings, given["precision"], given["name"], watch)
+        return adapt(given["encoder"], pairs, titles, folder, settings, given["precision"], given["name"], watch)
 
 
 def _changed(settings: Any, changes: tuple[str, ...]) -> Any:
@@ -296,7 +320,6 @@ def tune(bundle: Path | None, trials: int, storage: Path | None, **given: Any) -
 
     import orjson
 
-    from model.bundle import DEFAULT_BUNDLE, Bundle
     from model.training import together
     from model.training.course import Course
     from model.training.fit import FitSettings, FitWatch, fit
@@ -304,21 +327,21 @@ def tune(bundle: Path | None, trials: int, storage: Path | None, **given: Any) -
 
     together.join(given["device"], given["threads"])
     log, split, _ = read_log_and_split(given)
-    base = Bundle.load(bundle or DEFAULT_BUNDLE)
-    course = Course(log, split, base, device=given["device"], threads=given["threads"])
-    learning, known = course.learning(course.rows)
-    if course.sample is None or not len(learning.targets):
-        raise WrongUsage(
-            "there is nothing to learn from, or nothing on validation to choose by",
-            "give a longer log, or another --split",
-        )
+    with _base(log, split, bundle, given, None) as base:
+        course = Course(log, split, base, device=given["device"], threads=given["threads"])
+        learning, known = course.learning(course.rows)
+        if course.sample is None or not len(learning.targets):
+            raise WrongUsage(
+                "there is nothing to learn from, or nothing on validation to choose by",
+                "give a longer log, or another --split",
+            )
 
-    def score(settings: FitSettings, watch: FitWatch) -> float:
-        words, valid = course.query_vectors, course.sample
-        return fit(course.texts, learning, known, settings, queries=words, valid=valid, watch=watch).ndcg
+        def score(settings: FitSettings, watch: FitWatch) -> float:
+            words, valid = course.query_vectors, course.sample
+            return fit(course.texts, learning, known, settings, queries=words, valid=valid, watch=watch).ndcg
 
-    start = FitSettings(seed=given["seed"], device=given["device"])
-    best, ndcg = search(score, start, trials, storage, lambda text: click.echo(text, err=True))
+        start = FitSettings(seed=given["seed"], device=given["device"])
+        best, ndcg = search(score, start, trials, storage, lambda text: click.echo(text, err=True))
     changed = {name: value for name, value in asdict(best).items() if value != getattr(FitSettings(), name)}
     click.echo(orjson.dumps({"set": changed, "valid_ndcg@10": ndcg}).decode())
     return Exit.DONE

@@ -4,7 +4,6 @@ Knows nothing of the towers. Pairs are of training rows alone: the title of what
 next, and a review with the title of what it is about.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import numpy as np
 import pyarrow.compute as pc
 
 from model.bundle import Bundle
-from model.text import fold
 from model.training.encoder_tuning import Step, TuningSettings, tune
 from model.training.encoders import Precision
 from model.training.lessons import Lessons
@@ -24,9 +22,6 @@ PAIRS = 15_000
 REVIEWS = 0.25
 """Share of the pairs that are reviews with their items, where there are as many."""
 
-
-WORD = re.compile(r"[^\W\d_]{3,}")
-"""In an id; fewer letters in a row may be chance."""
 WORDS_CHARS = 20
 """Shorter reviews ("Great!") say nothing of what they are about."""
 
@@ -45,9 +40,8 @@ def pairs_of(
         queries: texts of the windows' lines that name no item.
     """
     dice = np.random.default_rng(seed)
-    titles = log.items.texts()
-    told = np.array([_says(*each) for each in zip(titles, log.items.ids, strict=True)] + [True] * len(queries))
-    titles += queries
+    titles = [*log.items.texts(), *queries]
+    told = np.concatenate([log.items.telling(), np.full(len(queries), True)])
     long = np.asarray(pc.utf8_length(log.texts)) >= WORDS_CHARS
     reviews = dice.permutation(rows[(long & (log.item >= 0) & told[log.item])[rows]])[: int(most * REVIEWS)]
     found = {(log.texts[row].as_py(), titles[log.item[row]]): None for row in reviews.tolist()}
@@ -61,27 +55,30 @@ def pairs_of(
     return [pairs[place] for place in dice.permutation(len(pairs)).tolist()]
 
 
-def _says(text: str, item_id: str) -> bool:
-    """Whether there are words in what is read of an item. Of one without a text that is its id: to learn numbers by
-    heart takes as long as to learn words, for nothing; but `red-leather-boots` is as good as a title.
-    """
-    return text != fold(item_id) or len(WORD.findall(text)) > 1
+def titles_of(log: Log, rows: Rows) -> list[str]:
+    """Texts of the items in these rows that have some."""
+    there = np.unique(log.item[rows])
+    telling, texts = log.items.telling(), log.items.texts()
+    return [texts[item] for item in there[there >= 0].tolist() if telling[item]]
 
 
 def adapt(
     encoder: Path,
     pairs: list[tuple[str, str]],
+    titles: Sequence[str],
     out: Path,
     settings: TuningSettings,
     precision: Precision,
     name: str,
     watch: Callable[[Step], None] = lambda _: None,
 ) -> Bundle:
-    """A zero-shot bundle in `out`/base of the encoder, tuned on the pairs; the tuned weights stay in `out`/encoder.
+    """A zero-shot bundle in `out`/base of the encoder, tuned on the pairs and then whitened by the titles; the tuned
+    weights stay in `out`/encoder.
 
     Args:
         encoder: folder with safetensors and tokenizer.json.
         pairs: of texts that belong together; none: the encoder is taken as it comes.
+        titles: of the products of training.
         out: folder.
         settings: of the tuning.
         precision: of the bundle's encoder.
@@ -92,4 +89,4 @@ def adapt(
         EncoderError: the folder holds no encoder that can be tuned.
     """
     tuned = tune(encoder, pairs, out / "encoder", settings, watch=watch) if pairs else encoder
-    return init(str(tuned), out / "base", name=name, precision=precision)
+    return init(str(tuned), out / "base", name=name, precision=precision, titles=titles)

@@ -29,10 +29,13 @@ from model.bundle import (
 from model.training.encoders import Found, Precision
 from model.training.folder import becoming, describe
 from model.training.quantise import Parity, convert
+from model.training.whitening import followed_by, matrix_of
 
 PARTS = (ITEMS_GRAPH, ITEMS, INTEREST, SCORER, COOCCURRENCE, SENTIMENT)
 TABLES = (ITEMS, COOCCURRENCE)
 TOWERS = "towers.json"
+WHITENING = "whitening.npy"
+"""Upper triangle of the map that the towers' encoder ends with (`whitening.py`), where it does."""
 FORMAT = Manifest.model_fields["format"].default
 AGAIN = "train them anew with `firstclick train`, those of the demo with `make demo-towers`"
 BITS = 4
@@ -56,6 +59,9 @@ def take(bundle: Bundle, out: Path, *, small: bool = False) -> None:
             _zip(path, out / name)
         else:
             shutil.copyfile(path, out / name)
+    (out / WHITENING).unlink(missing_ok=True)
+    if (matrix := matrix_of((bundle.path / ENCODER).read_bytes())) is not None:
+        np.save(out / WHITENING, matrix[np.triu_indices(len(matrix))])
     told = bundle.manifest.model_dump(exclude={"files", "fingerprint"})
     if small:
         told["training"]["table_bits"] = BITS
@@ -81,19 +87,37 @@ def graft(base: Bundle, towers: Path, out: Path) -> Bundle:
         raise BundleError(
             f"{towers / TOWERS}: format is {of}, bundles of this version of firstclick are of format {FORMAT}", AGAIN
         )
-    if space != base.space:
-        raise BundleError(
-            f"{towers} has learned from text vectors of the space {space}, {base.path} makes those of {base.space}",
-            AGAIN,
-        )
     with becoming(out) as made:
-        for name in (ENCODER, TOKENIZER):
-            shutil.copyfile(base.path / name, made / name)
+        (made / ENCODER).write_bytes(_encoder(base, towers / WHITENING))
+        shutil.copyfile(base.path / TOKENIZER, made / TOKENIZER)
         for name in PARTS:
             if (towers / name).is_file():
                 shutil.copyfile(towers / name, made / name)
         describe(made, **told)
+        if (found := Bundle.load(made).space) != space:
+            raise BundleError(
+                f"{towers} has learned from text vectors of the space {space}, with {base.path} it would read those "
+                f"of {found}",
+                AGAIN,
+            )
     return Bundle.load(out)
+
+
+def _encoder(base: Bundle, whitening: Path) -> bytes:
+    """The base's, with the map in the file `whitening` behind it if there is one."""
+    graph = (base.path / ENCODER).read_bytes()
+    if not whitening.is_file():
+        return graph
+    half = np.load(whitening, allow_pickle=False)
+    dim = base.text_dim
+    if half.shape != (dim * (dim + 1) // 2,):
+        raise BundleError(f"{whitening} is of another length than the texts' vectors of {base.path}", AGAIN)
+    matrix = np.zeros((dim, dim), np.float32)
+    matrix[np.triu_indices(dim)] = half
+    matrix += np.triu(matrix, 1).T
+    manifest = base.manifest
+    found = Found(graph, b"", manifest.output, dim, manifest.pooling, manifest.licence)
+    return followed_by(found, matrix).graph
 
 
 def rounded(numbers: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:

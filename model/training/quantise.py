@@ -28,6 +28,7 @@ from model.session import Floats
 from model.training.encoders import EncoderError, Found, Precision
 from model.training.probes import known
 from model.training.token_scales import TokenScaleError, per_token
+from model.training.whitening import bare, followed_by, matrix_of
 
 NEAREST = 10
 COMPARED = 2_000  # Texts whose neighbours are compared; 12,000 would take a minute and say the same.
@@ -51,7 +52,8 @@ LIMITS: dict[Precision, Parity] = {
 
 
 def convert(found: Found, precision: Precision, texts: Sequence[str] | None = None) -> tuple[Found, Parity]:
-    """The encoder in another precision, and how near it is to what it was.
+    """The encoder in another precision, and how near it is to what it was. A map behind it (`whitening.py`) stays as it
+    is: it makes small directions large, and noise of 8 bits with them.
 
     Args:
         found: as it is, fp32.
@@ -61,6 +63,7 @@ def convert(found: Found, precision: Precision, texts: Sequence[str] | None = No
     Raises:
         EncoderError: the graph cannot be converted, or it drifts from the original by more than LIMITS.
     """
+    matrix, found = matrix_of(found.graph), bare(found)
     model = onnx.load_from_string(found.graph)
     made = {"fp32": _fused, "fp16": _half, "int8": _int8}[precision](model)
     converted = replace(found, graph=made.SerializeToString(deterministic=True))
@@ -72,7 +75,7 @@ def convert(found: Found, precision: Precision, texts: Sequence[str] | None = No
                 f"{precision} drifts: {name} {value:.5f} is below the threshold {limit} on {len(compared)} texts; "
                 "take another --precision"
             )
-    return converted, reached
+    return (converted if matrix is None else followed_by(converted, matrix)), reached
 
 
 @contextmanager

@@ -3,20 +3,29 @@
 Knows nothing of Kafka. The same encoder, tokenizer, log and weights give the same bytes and the same model name.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from model import cooccurrence
 from model.bundle import COOCCURRENCE, ENCODER, INTEREST, SCORER, TOKENIZER, Bundle
-from model.training.encoders import Precision, find
+from model.training.encoders import Found, Precision, find
 from model.training.folder import becoming, describe, replaceable
 from model.training.graphs import Weights, interest_graph, scorer_graph
-from model.training.logs.columns import read_log
+from model.training.logs.columns import Items, read_items, read_log
 from model.training.logs.forms import Format
 from model.training.pairs import Counting, count
+from model.training.quantise import vectors
+from model.training.whitening import followed_by, matrix_of, whitening
 
 DAY_MS = 86_400_000
+FEWEST = 50
+"""Distinct texts by which an encoder is whitened; fewer say little of a shop's directions."""
+MOST = 8_000
+"""Of more, so many are read, evenly: 1,000 of Beauty's say as much as 12,000, and reading takes half a minute."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,8 @@ def init(
     log_format: Format = "firstclick",
     name: str = "zero-shot",
     *,
+    items: Sequence[Path] = (),
+    titles: Sequence[str] = (),
     pooling: Literal["mean", "cls"] | None = None,
     precision: Precision | None = None,
     licence: str = "",
@@ -58,8 +69,10 @@ def init(
         out: the bundle's folder. It appears whole or not at all.
         tokenizer: a tokenizer.json or a folder with one, where the encoder brings none.
         log: events from which co-occurrence is counted, a file or folder, gzipped or not; None: none is.
-        log_format: of the log; see `model.training.logs.forms`.
+        log_format: of the log and the items; see `model.training.logs.forms`.
         name: beginning of the model's name; a-z, 0-9 and '-'.
+        items: files of products, by whose texts the encoder is whitened, with those of the log; see `whitening.py`.
+        titles: more such texts.
         pooling: None: as the encoder says, or mean.
         precision: fp32 and fp16 with fused attention, for GPUs; int8 for CPUs; None: as it is.
         licence: of the encoder, if its package does not say.
@@ -69,18 +82,22 @@ def init(
 
     Raises:
         EncoderError: nothing usable under this name.
-        LogError: the log cannot be read, or has no event.
+        LogError: the log or the items cannot be read, or there is no event or no item in them.
         FileExistsError: `out` is there and is no bundle.
     """
     replaceable(out)
     found = find(encoder, tokenizer, pooling, precision)
+    counted = None
+    if log is not None:
+        read = read_log([log], items, log_format)
+        counted, titles = count(read, counting), [*titles, *_texts(read.items)]
+    elif items:
+        titles = [*titles, *_texts(read_items(items, log_format))]
     with becoming(out) as made:
-        (made / ENCODER).write_bytes(found.graph)
-        (made / TOKENIZER).write_bytes(found.tokenizer)
-        (made / INTEREST).write_bytes(interest_graph(weights))
-        (made / SCORER).write_bytes(scorer_graph(weights))
-        if log is not None:
-            cooccurrence.save(made / COOCCURRENCE, count(read_log([log], log_format=log_format), counting))
+        if counted is not None:
+            cooccurrence.save(made / COOCCURRENCE, counted)
+        found = whitened(found, titles)
+        _write(made, found, weights)
         describe(
             made,
             name=name,
@@ -92,4 +109,49 @@ def init(
             created_by="firstclick model init",
             **asdict(reading),
         )
+    return Bundle.load(out)
+
+
+def whitened(found: Found, texts: Sequence[str]) -> Found:
+    """The encoder spread over these texts; as it is where they are fewer than FEWEST, or that is done already.
+
+    Args:
+        found: in the precision in which it will serve: the map knows its noise.
+        texts: of a shop's products.
+    """
+    distinct = list(dict.fromkeys(texts))
+    if len(distinct) < FEWEST or matrix_of(found.graph) is not None:
+        return found
+    read = np.linspace(0, len(distinct) - 1, min(len(distinct), MOST)).astype(int)
+    return followed_by(found, whitening(vectors(found, [distinct[place] for place in read])))
+
+
+def _texts(items: Items) -> list[str]:
+    """Of items that have some."""
+    return [text for text, tells in zip(items.texts(), items.telling(), strict=True) if tells]
+
+
+def _write(made: Path, found: Found, weights: Weights) -> None:
+    (made / ENCODER).write_bytes(found.graph)
+    (made / TOKENIZER).write_bytes(found.tokenizer)
+    (made / INTEREST).write_bytes(interest_graph(weights))
+    (made / SCORER).write_bytes(scorer_graph(weights))
+
+
+def whiten(base: Bundle, titles: Sequence[str], out: Path) -> Bundle:
+    """A zero-shot bundle in `out` of a bundle's encoder, whitened by the titles; the bundle itself where that is done,
+    or there are too few.
+
+    Raises:
+        FileExistsError: `out` is there and is no bundle.
+    """
+    graph, told = (base.path / ENCODER).read_bytes(), base.manifest
+    found = Found(graph, (base.path / TOKENIZER).read_bytes(), told.output, base.text_dim, told.pooling, told.licence)
+    made_white = whitened(found, titles)
+    if made_white is found:
+        return base
+    kept = told.model_dump(include={*asdict(Reading()), "name", "pooling", "licence", "created_by"})
+    with becoming(out) as made:
+        _write(made, made_white, Weights())
+        describe(made, **kept, dim=found.dim, text_dim=found.dim, output=made_white.output)
     return Bundle.load(out)

@@ -66,6 +66,7 @@ def main() -> None:
             Path(folder) / "bundle",
             log=log,
             log_format="common",
+            items=[] if options.raw else [options.data / "items.jsonl"],
             pooling=base.manifest.pooling,
             weights=weights,
             counting=counting,
@@ -82,6 +83,7 @@ def main() -> None:
             "whole": judge(recommender, bundle, asked, None),
             "last_1": judge(recommender, bundle, asked, 1),
             "popularity": options.popularity,
+            "whitened": not options.raw,
             "set": options.set,
             "seconds": round(time.monotonic() - started),
             "machine": platform.processor() or platform.machine(),
@@ -217,6 +219,7 @@ def _options() -> argparse.Namespace:
         "--popularity", action="store_true", help="with counts decayed to the log's end: another protocol"
     )
     parser.add_argument("--shuffle-ties", action="store_true", help="events of one day in random order")
+    parser.add_argument("--raw", action="store_true", help="not whitened by the titles")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another weight, for choosing")
     return parser.parse_args()

@@ -10,10 +10,9 @@ import pytest
 from model import cooccurrence
 from model.bundle import Bundle, BundleError
 from model.training.grafting import BITS, PARTS, TOWERS, graft, take
-from model.training.zeroshot import Reading
 from stream.cli import invoke
 from stream.errors import Exit
-from tests.shop import make_bundle
+from tests.shop import WORDS, make_bundle
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +60,7 @@ def test_what_was_taken_before_does_not_stay_among_what_is_taken_now(bundle: Bun
 
 def test_another_encoders_towers_are_refused(bundle: Bundle, tmp_path: Path) -> None:
     take(bundle, tmp_path / "towers")
-    other = make_bundle(tmp_path / "other", reading=Reading(max_tokens=32))
+    other = make_bundle(tmp_path / "other", titles=[f"{a} {b}" for a in WORDS[5:15] for b in WORDS[15:25]])
     assert other.space != bundle.space
     with pytest.raises(BundleError, match=r"space .*train them anew"):
         graft(other, tmp_path / "towers", tmp_path / "again")

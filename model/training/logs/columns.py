@@ -4,6 +4,7 @@ Knows nothing of windows, splits or models. Made only of what `model.event` take
 that training sees what the stream would have seen. A column costs four bytes an event, an object hundreds.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,7 +17,7 @@ import pyarrow as pa
 
 from model.event import Item
 from model.interest import KINDS
-from model.text import Line, item_text
+from model.text import Line, fold, item_text
 from model.training.logs.files import File, LogError, Named
 from model.training.logs.forms import form
 from model.training.logs.growing import Growing
@@ -27,6 +28,10 @@ Ints64 = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 """Places in a log."""
+
+Mask = npt.NDArray[np.bool_]
+WORD = re.compile(r"[^\W\d_]{3,}")
+"""In an id; fewer letters in a row may be chance."""
 
 Progress = Callable[[int, int | None], None]
 """Told how many bytes (of topics: offsets) of how many have been read; None: nobody knows of how many."""
@@ -62,6 +67,13 @@ class Items:
     def texts(self) -> list[str]:
         """(I,) what the encoder reads of each item."""
         return [item_text(self._item(number, row)) for number, row in enumerate(self._rows())]
+
+    def telling(self) -> Mask:
+        """(I,) whether there are words in what is read of an item. Of one without a text that is its id: numbers say
+        nothing, but `red-leather-boots` is as good as a title.
+        """
+        texts = zip(self.texts(), self.ids, strict=True)
+        return np.array([text != fold(item_id) or len(WORD.findall(text)) > 1 for text, item_id in texts], np.bool_)
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         for batch in self.table.to_batches(max_chunksize=10_000):
@@ -181,6 +193,23 @@ def read_log(
         fault = next((told for reason, told in log.faults.items() if not reason.startswith("item ")), "it is empty")
         raise LogError(f"{of_events[0]} holds no event of the form {log_format}; {fault}")
     return log
+
+
+def read_items(files: Sequence[Path], log_format: str = "firstclick") -> Items:
+    """Reads a catalogue alone: a shop that opens has no events yet.
+
+    Raises:
+        LogError: a file cannot be read, or none of its lines is an item of the form.
+    """
+    shape, growing = form(log_format), Growing()
+    for file in map(File, files):
+        before = len(growing.shelf.numbers)
+        for told in shape.items(file):
+            growing.add_item(told, file.path.name)
+        if len(growing.shelf.numbers) == before:
+            fault = f"; {_fault(growing, file)}" if growing.faults else ""
+            raise LogError(f"{file.path} holds no item of the form {log_format}{fault}")
+    return _log(growing).items
 
 
 def _fault(growing: Growing, file: File) -> str:
