@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from stream.errors import Exit
-from stream.options import ModelName, format_option
+from stream.options import WHITEN, ModelName, format_option
 from stream.out import OutBundle, OutFolder, tell_replaced
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def model() -> None:
     help="File of products, where --log brings none or there is no log yet; may be repeated. Their texts, 50 or more, "
     "teach the encoder in what this shop's products differ.",
 )
+@WHITEN
 @format_option("--log-format")
 @click.option("--name", default="zero-shot", show_default=True, type=ModelName(), help="Begins the model's name.")
 @click.option("--licence", default="", help="Of the encoder, where its package does not say.")
@@ -60,6 +61,7 @@ def model_init(
     precision: Literal["fp32", "fp16", "int8"] | None,
     log: Path | None,
     items: tuple[Path, ...],
+    whiten: bool,
     log_format: "Format",
     name: str,
     licence: str,
@@ -70,7 +72,7 @@ def model_init(
 
     folder = out or DEFAULT_BUNDLE
     tell_replaced(folder)
-    how: Any = {"items": items, "pooling": pooling, "precision": precision, "licence": licence}
+    how: Any = {"items": items, "whiten": whiten, "pooling": pooling, "precision": precision, "licence": licence}
     made = zeroshot.init(encoder, folder, tokenizer, log, log_format, name, **how)
     click.echo(f"{made.model} in {folder}")
     return Exit.DONE

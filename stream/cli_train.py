@@ -14,7 +14,7 @@ import click
 
 from stream.cli_offline import FOLDER, read_log_and_split
 from stream.errors import Exit, WrongUsage
-from stream.options import ModelName, format_option, split_option, topic_options
+from stream.options import WHITEN, ModelName, format_option, split_option, topic_options
 from stream.out import OutBundle, OutFolder, tell_replaced
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def computing_options(command: Command) -> Command:
     show_default=True,
     help="Of --encoder in the bundle. fp32, fp16: for a GPU. int8: for CPUs.",
 )
+@WHITEN
 @click.option("--data", help="What the log is, for the manifest: its source, version and licence.")
 @click.option("--name", default="trained", show_default=True, type=ModelName(), help="Begins the model's name.")
 @click.option(
@@ -250,15 +251,15 @@ def _base(log: Any, split: Any, bundle: Path | None, given: dict[str, Any], adap
 
     from model.bundle import DEFAULT_BUNDLE, Bundle
     from model.training.adapting import titles_of
-    from model.training.zeroshot import whiten
+    from model.training.zeroshot import whitened_bundle
 
     base = Bundle.load(bundle or DEFAULT_BUNDLE)
-    titles = titles_of(log, np.flatnonzero(split.train))
+    titles = titles_of(log, np.flatnonzero(split.train)) if given["whiten"] else []
     if adapted is not None:
         yield _adapted(log, split, base, titles, adapted, given)
     else:
         with TemporaryDirectory() as spare:
-            yield whiten(base, titles, Path(spare) / "base")
+            yield whitened_bundle(base, titles, Path(spare) / "base")
 
 
 def _adapted(log: Any, split: Any, base: Any, titles: list[str], folder: Path, given: dict[str, Any]) -> Any:
@@ -301,6 +302,7 @@ def _changed(settings: Any, changes: tuple[str, ...]) -> Any:
 @click.command(short_help="Search the settings of training that suit a log.")
 @log_options
 @click.option("--bundle", type=FOLDER, help="Whose encoder and windows.  [default: the ready zero-shot bundle]")
+@WHITEN
 @click.option(
     "--trials",
     default=20,

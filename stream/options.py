@@ -47,6 +47,15 @@ class ClientProperties(click.ParamType):
         return dict(resolved(told_properties(value, typed=source is click.core.ParameterSource.COMMANDLINE)))
 
 
+WHITEN = click.option(
+    "--whiten/--no-whiten",
+    default=True,
+    show_default=True,
+    help="Spread the encoder's vectors over this shop's products, once: in what they differ weighs more than what all "
+    "share. Without: vectors that a fleet has already stay right, and nothing is encoded anew.",
+)
+
+
 class ModelName(click.ParamType):
     """What a model's name begins with: refused here, not after an hour of training."""
 

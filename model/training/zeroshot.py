@@ -55,6 +55,7 @@ def init(
     *,
     items: Sequence[Path] = (),
     titles: Sequence[str] = (),
+    whiten: bool = True,
     pooling: Literal["mean", "cls"] | None = None,
     precision: Precision | None = None,
     licence: str = "",
@@ -73,6 +74,7 @@ def init(
         name: beginning of the model's name; a-z, 0-9 and '-'.
         items: files of products, by whose texts the encoder is whitened, with those of the log; see `whitening.py`.
         titles: more such texts.
+        whiten: whether it is at all.
         pooling: None: as the encoder says, or mean.
         precision: fp32 and fp16 with fused attention, for GPUs; int8 for CPUs; None: as it is.
         licence: of the encoder, if its package does not say.
@@ -96,7 +98,7 @@ def init(
     with becoming(out) as made:
         if counted is not None:
             cooccurrence.save(made / COOCCURRENCE, counted)
-        found = whitened(found, titles)
+        found = whitened(found, titles) if whiten else found
         _write(made, found, weights)
         describe(
             made,
@@ -138,7 +140,7 @@ def _write(made: Path, found: Found, weights: Weights) -> None:
     (made / SCORER).write_bytes(scorer_graph(weights))
 
 
-def whiten(base: Bundle, titles: Sequence[str], out: Path) -> Bundle:
+def whitened_bundle(base: Bundle, titles: Sequence[str], out: Path) -> Bundle:
     """A zero-shot bundle in `out` of a bundle's encoder, whitened by the titles; the bundle itself where that is done,
     or there are too few.
 

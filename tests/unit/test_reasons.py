@@ -25,7 +25,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
         for place, item_id in enumerate(_walk(dice, 6)):
             rows.append(f'{{"user_id":"{user}","item_id":"{item_id}","type":"click","timestamp":{at + place * 60}}}\n')
     log.write_text("".join(rows))
-    return Shop(folder, log=log, log_format="common")
+    return Shop(folder, log=log, log_format="common", whiten=False)  # Themes are to weigh more than colours.
 
 
 @pytest.fixture(scope="module")

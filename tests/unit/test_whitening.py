@@ -17,7 +17,7 @@ from model.training.grafting import TOWERS, WHITENING, graft, take
 from model.training.logs.files import LogError
 from model.training.quantise import convert, vectors
 from model.training.whitening import MATRIX, followed_by, matrix_of, whitening
-from model.training.zeroshot import FEWEST, MOST, init, whiten, whitened
+from model.training.zeroshot import FEWEST, MOST, init, whitened, whitened_bundle
 from stream.cli import invoke
 from stream.errors import Exit
 from tests.shop import COLOURS, DIM, THEMES, encoder_folder
@@ -135,9 +135,16 @@ def test_a_shop_that_opens_has_products_and_no_log(shelf: Path, tmp_path: Path, 
     reached = [Encoder(bundle).vectors(texts) for bundle in (plain, made)]
     assert (reached[0] @ reached[0].T).mean() > (reached[1] @ reached[1].T).mean() + 0.1
     # By the same products a training begins where this stands: nothing is encoded anew after it.
-    assert whiten(made, texts, tmp_path / "again") is made
-    assert whiten(plain, texts, tmp_path / "white").space == made.space
-    assert whiten(plain, texts[:10], tmp_path / "none") is plain
+    assert whitened_bundle(made, texts, tmp_path / "again") is made
+    assert whitened_bundle(plain, texts, tmp_path / "white").space == made.space
+    assert whitened_bundle(plain, texts[:10], tmp_path / "none") is plain
+
+
+def test_who_keeps_the_texts_vectors_says_so(shelf: Path, tmp_path: Path) -> None:
+    encoder, out = str(encoder_folder(tmp_path / "encoder")), str(tmp_path / "out")
+    told = ["model", "init", "--encoder", encoder, "--items", str(shelf), "--out", out, "--no-whiten"]
+    assert invoke(told) == Exit.DONE
+    assert Bundle.load(Path(out)).space == init(encoder, tmp_path / "plain").space
 
 
 def test_a_log_brings_its_own_products(tmp_path: Path) -> None:
