@@ -24,7 +24,10 @@ def model() -> None:
 
 
 @model.command("init", short_help="Make a zero-shot bundle of a pretrained encoder.")
-@click.option("--encoder", required=True, help="A folder, an installed package, or a name of the Hugging Face hub.")
+@click.option(
+    "--encoder",
+    help="A folder, an installed package, or a name of the Hugging Face hub.  [default: that of the ready bundle]",
+)
 @click.option("--out", type=OutBundle(), help="Folder of the bundle.  [default: where the worker looks]")
 @click.option("--tokenizer", help="A tokenizer.json or a folder with one, where the encoder brings none.")
 @click.option(
@@ -54,7 +57,7 @@ def model() -> None:
 @click.option("--name", default="zero-shot", show_default=True, type=ModelName(), help="Begins the model's name.")
 @click.option("--licence", default="", help="Of the encoder, where its package does not say.")
 def model_init(
-    encoder: str,
+    encoder: str | None,
     out: Path | None,
     tokenizer: str | None,
     pooling: Literal["mean", "cls"] | None,
@@ -73,7 +76,7 @@ def model_init(
     folder = out or DEFAULT_BUNDLE
     tell_replaced(folder)
     how: Any = {"items": items, "whiten": whiten, "pooling": pooling, "precision": precision, "licence": licence}
-    made = zeroshot.init(encoder, folder, tokenizer, log, log_format, name, **how)
+    made = zeroshot.init(encoder or str(DEFAULT_BUNDLE), folder, tokenizer, log, log_format, name, **how)
     click.echo(f"{made.model} in {folder}")
     return Exit.DONE
 

@@ -111,7 +111,7 @@ def _files(encoder: str) -> tuple[list[Path], str]:
     """All files of the encoder, and its licence where one is told."""
     folder = Path(encoder)
     if folder.is_dir():
-        return [path for path in folder.rglob("*") if path.is_file()], ""
+        return [path for path in folder.rglob("*") if path.is_file()], _licence(folder / "manifest.json")
     try:
         package = importlib.metadata.distribution(encoder)
     except (importlib.metadata.PackageNotFoundError, ValueError):
@@ -120,6 +120,11 @@ def _files(encoder: str) -> tuple[list[Path], str]:
     said = str(told.get("license_expression") or told.get("license") or "")
     files = [Path(str(package.locate_file(file))) for file in package.files or []]
     return [path for path in files if path.is_file()], said.splitlines()[0] if said else ""
+
+
+def _licence(manifest: Path) -> str:
+    """As a bundle says; "" where the folder is none."""
+    return str(json.loads(manifest.read_text()).get("licence", "")) if manifest.is_file() else ""
 
 
 GIVE = "give a folder with an ONNX file or model.safetensors, a package's name, or owner/name of the hub"

@@ -31,8 +31,9 @@ def test_a_folder_with_onnx_and_tokenizer_is_enough(tmp_path: Path) -> None:
 
 
 def test_a_bundle_is_a_folder_with_an_encoder_too(tmp_path: Path) -> None:
-    bundle = init(str(encoder_folder(tmp_path / "encoder")), tmp_path / "one")
-    assert init(str(bundle.path), tmp_path / "other").model == bundle.model
+    bundle = init(str(encoder_folder(tmp_path / "encoder")), tmp_path / "one", licence="MIT")
+    again = init(str(bundle.path), tmp_path / "other")
+    assert (again.model, again.manifest.licence) == (bundle.model, "MIT")
 
 
 def test_the_tokenizer_may_lie_elsewhere_as_a_file_or_a_folder(tmp_path: Path) -> None:
