@@ -108,7 +108,7 @@ def _setup(bundles: tuple[Path, ...], clock: bool, given: dict[str, Any]) -> tup
     from model.bundle import Bundle
     from model.encoder import Encoder, offline_device
     from model.training.evaluate import Setup
-    from model.training.hidden import hide_items, not_hidden, with_valid
+    from model.training.hidden import hide_items, with_valid
     from stream.evaluating import serving
 
     log, split, told = read_log_and_split(given)
@@ -123,14 +123,13 @@ def _setup(bundles: tuple[Path, ...], clock: bool, given: dict[str, Any]) -> tup
     if len(window) > 1:
         raise WrongUsage("the bundles' windows are of different lengths", "judge them one by one")
     lines, age_ms = window.pop()
-    rows = np.ones(len(log), np.bool_) if hidden is None else not_hidden(log, hidden)
     served: list[Any] = []
     vectors = encode = None
     if loaded:
         shared = {"device": given["device"], "threads": given["threads"]}
         # A worker's counts do not stop where the training of its bundle began to choose.
         learned = with_valid(log, split, hidden) if given["refit"] and given["on"] == "test" else split.train
-        served, vectors = serving(loaded, log, np.flatnonzero(learned), np.flatnonzero(rows), **shared)
+        served, vectors = serving(loaded, log, np.flatnonzero(learned), np.arange(len(log)), **shared)
         longer = Bundle(loaded[0].path, loaded[0].manifest.model_copy(update={"max_tokens": FLAT_TOKENS}))
         encode = Encoder(longer, offline_device(longer, given["device"]), given["threads"], cached=CACHED).vectors
     setup = Setup(

@@ -20,7 +20,7 @@ from model.training.baselines.menu import MENU
 from model.training.baselines.protocol import Baseline, BaselineError, Choice, Known, asked
 from model.training.baselines.tuning import Tuned, tune
 from model.training.earlier import Earlier, EarlierError, digest, load
-from model.training.hidden import Mask, not_hidden, with_valid
+from model.training.hidden import Mask, with_valid
 from model.training.logs.columns import Log
 from model.training.metrics import SHOWN, Difference, differences, means, ranks_in_lists, shelf_use, values
 from model.training.slices import CLOCK, WHOLE, Condition, conditions, parts, requests, shuffled, windows
@@ -269,7 +269,7 @@ def _conditions(setup: Setup) -> list[Condition]:
 def _known(setup: Setup) -> Known:
     log, split = setup.log, setup.split
     valid = requests(log, split, "valid", setup.hidden, setup.lines, setup.age_ms, VALID)
-    live = np.ones(len(log.at_ms), np.bool_) if setup.hidden is None else not_hidden(log, setup.hidden)
+    live = np.ones(len(log.at_ms), np.bool_)  # Hidden from training is not hidden from the stream.
     return Known(
         log,
         split.train,

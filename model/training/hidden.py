@@ -1,7 +1,8 @@
 """Offline, beside the line: items that nobody has touched yet, made by hiding some of a log's.
 
 Knows nothing of systems. The events of a hidden item are in nobody's training and nobody's window; only as a target it
-stays: that is the cold row, and all other targets are the warm row.
+stays: that is the cold row, and all other targets are the warm row. Where counts are live (`evaluate --clock`), its
+events count as they happen: what came to the shelf after training is hidden from training alone.
 """
 
 import numpy as np

@@ -114,6 +114,15 @@ def test_hidden_items_have_a_row_of_their_own(log: Log) -> None:
     assert cold + warm == USERS
 
 
+def test_what_is_hidden_from_training_is_not_hidden_from_the_stream(log: Log) -> None:
+    split, hidden = hide_items(log, leave_one_out(log), 0.3, seed=0)
+    setup = Setup(log, split, LINES, AGE_MS, hidden=hidden, clock=True, say=lambda _: None)
+    found = evaluate(setup, [], ["cooccurrence", "live"])
+    assert found.row("co-occurrence", part="hidden items").metrics["recall@20"] == 0
+    assert found.row("co-occurrence", CLOCK, "hidden items").metrics["recall@20"] == 0
+    assert found.row("co-occurrence, live", CLOCK, "hidden items").metrics["recall@1"] > 0.3
+
+
 def test_a_bundle_is_judged_by_the_code_that_serves(log: Log, tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path)
     split = leave_one_out(log)

@@ -210,6 +210,27 @@ def test_the_command_trains_from_files(
     assert invoke([*asked[:2], str(tmp_path / "nothing.jsonl"), "--out", str(tmp_path / "none")]) == Exit.BAD_INPUT
 
 
+def test_the_encoder_is_spread_over_the_products_of_training_once(base: Bundle, tmp_path: Path) -> None:
+    dice = np.random.default_rng(0)
+    rows = [
+        {"event_id": f"e-{number}", "user_id": f"u{number // 6}", "kind": "click", "item_id": item, "at": at}
+        for number, item in enumerate(dice.choice(TITLES, 600).tolist())
+        for at in [MIDNIGHT + number * DAY_MS // 100]
+    ]
+    (tmp_path / "events.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
+    asked = ["train", "--log", str(tmp_path / "events.jsonl"), "--set", "epochs=1", "--no-refit", "--no-bar"]
+
+    def trained(name: str, on: Path, *more: str) -> Bundle:
+        assert invoke([*asked, "--bundle", str(on), "--out", str(tmp_path / name), *more]) == Exit.DONE
+        return Bundle.load(tmp_path / name)
+
+    spread = trained("spread", base.path)
+    assert spread.space != base.space
+    assert trained("again", spread.path).space == spread.space, "a fleet keeps its catalogue from training to training"
+    assert trained("kept", base.path, "--no-whiten").space == base.space
+    assert not list(tmp_path.glob(".*")), "nothing is left beside the bundles"
+
+
 def test_bundles_of_one_log_say_the_same_of_it_whatever_its_name(base: Bundle, tmp_path: Path) -> None:
     """All on one day: shuffled, they are in another order, and of the same log."""
     rows = [{"event_id": f"e-{number}", **row, "at": MIDNIGHT + number} for number, row in enumerate(shoppers())]
