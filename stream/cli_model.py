@@ -70,13 +70,16 @@ def model_init(
     licence: str,
 ) -> int:
     """Make a zero-shot bundle of a pretrained encoder: no training. The same input makes the same bytes."""
-    from model.bundle import DEFAULT_BUNDLE
+    from model.bundle import DEFAULT_BUNDLE, ENCODER
     from model.training import zeroshot
+    from model.training.whitening import matrix_of
 
     folder = out or DEFAULT_BUNDLE
     tell_replaced(folder)
     how: Any = {"items": items, "whiten": whiten, "pooling": pooling, "precision": precision, "licence": licence}
     made = zeroshot.init(encoder or str(DEFAULT_BUNDLE), folder, tokenizer, log, log_format, name, **how)
+    if whiten and (log or items) and matrix_of((made.path / ENCODER).read_bytes()) is None:
+        click.echo("the encoder stays as it comes: too few products have texts that differ", err=True)
     click.echo(f"{made.model} in {folder}")
     return Exit.DONE
 

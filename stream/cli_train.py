@@ -175,7 +175,7 @@ def train(out: Path, bundle: Path | None, as_line: bool, **given: Any) -> int:
     if given["encoder"] is not None:  # Each of several processes has its own.
         number = f"-{together.rank()}" if together.rank() else ""
         adapted = (given["checkpoints"] or out.parent / f".{out.name}-checkpoints") / f"encoder{number}"
-    about |= {"split": given["how"], "hide": given["hide"], "shuffle_ties": given["shuffle_ties"]}
+    about |= {"split": given["how"], **{name: given[name] for name in ("whiten", "hide", "shuffle_ties")}}
     try:
         with (
             _base(log, split, bundle, given, adapted) as base,

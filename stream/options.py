@@ -51,8 +51,8 @@ WHITEN = click.option(
     "--whiten/--no-whiten",
     default=True,
     show_default=True,
-    help="Spread the encoder's vectors over this shop's products, once: in what they differ weighs more than what all "
-    "share. Without: vectors that a fleet has already stay right, and nothing is encoded anew.",
+    help="Spread the encoder's vectors over this shop's products: in what they differ weighs more than what all share. "
+    "A fleet encodes its catalogue anew after that; a bundle that is spread already is left so by `train`.",
 )
 
 

@@ -2,12 +2,12 @@
 
 Knows nothing of what the records mean. What may fail, and what becomes of the events:
 
-| what fails                                         | raised    | fate of the micro-batch                     |
-|----------------------------------------------------|-----------|---------------------------------------------|
-| a partition moved, or was rewound, meanwhile       | `Aborted` | nothing was sent; its owner reads it again  |
-| the broker aborts, a delivery fails, a stale group | `Aborted` | invisible to read_committed; read again     |
-| another worker took this worker's name             | `Fenced`  | as above; the process ends, to be restarted |
-| the broker is gone for longer than a transaction   | `Fenced`  | as above                                    |
+| what fails                                         | raised    | fate of the micro-batch                      |
+|----------------------------------------------------|-----------|----------------------------------------------|
+| a partition moved, or was rewound, meanwhile       | `Aborted` | nothing was sent; its owner reads it again   |
+| the broker aborts, a delivery fails, a stale group | `Aborted` | invisible to read_committed; read again      |
+| another worker took this worker's name             | `Fenced`  | as above; the process ends, to be restarted  |
+| the broker is gone for longer than a transaction   | `Fenced`  | whole or as above; the next start settles it |
 """
 
 import logging

@@ -21,6 +21,8 @@ from model.training.vocabulary import mended
 
 Precision = Literal["fp32", "fp16", "int8"]
 FEEDS = {"input_ids", "attention_mask", "token_type_ids"}
+WHITENED = "whitened"
+"""What `whitening.py` calls the output that it puts behind an encoder."""
 POOLED = "sentence_embedding"
 """What exports of sentence-transformers call their (T, D) output; `pooler_output` is BERT's, trained for other ends."""
 
@@ -124,7 +126,10 @@ def _files(encoder: str) -> tuple[list[Path], str]:
 
 def _licence(manifest: Path) -> str:
     """As a bundle says; "" where the folder is none."""
-    return str(json.loads(manifest.read_text()).get("licence", "")) if manifest.is_file() else ""
+    if not manifest.is_file():
+        return ""
+    told = json.loads(manifest.read_text())  # Others call files so, too.
+    return str(told.get("licence") or "") if isinstance(told, dict) else ""
 
 
 GIVE = "give a folder with an ONNX file or model.safetensors, a package's name, or owner/name of the hub"
@@ -171,6 +176,8 @@ def _hidden_states(model: onnx.ModelProto, encoder: str, pooling: str | None) ->
         raise EncoderError(f"{encoder} wants {sorted(inputs)}; a text encoder takes input_ids and of {sorted(FEEDS)}")
     shapes = {output.name: output.type.tensor_type.shape.dim for output in model.graph.output}
     widths = {name: shape[-1].dim_value for name, shape in shapes.items() if shape and shape[-1].dim_value > 0}
+    if WHITENED in widths:
+        return WHITENED, widths[WHITENED], False
     if POOLED in widths and len(shapes[POOLED]) == 2 and pooling is None:
         return POOLED, widths[POOLED], True
     for name, width in widths.items():
@@ -218,5 +225,6 @@ def pooling_of(files: Sequence[Path]) -> str:
             return "cls" if said.get("pooling_mode_cls_token") else "mean"
         manifest = path.parent / "manifest.json"
         if manifest.is_file():
-            return str(json.loads(manifest.read_text()).get("pooling", "mean"))
+            told = json.loads(manifest.read_text())
+            return str(told.get("pooling", "mean")) if isinstance(told, dict) else "mean"
     return "mean"

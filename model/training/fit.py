@@ -4,6 +4,7 @@ Knows nothing of logs, bundles or ONNX. Adam's epsilon is large on purpose: with
 item's vector moves as far as a popular item's, and what it moves by is the noise of being a negative.
 """
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -147,7 +148,8 @@ def fit(
     run = _Run(towers, lessons, known, settings, device)
     best: dict[str, Tensor] = {}
     at = Progress(epochs=0, best_epochs=0, best_ndcg=-1.0, waited=0)
-    this = {"settings": asdict(settings), "examples": len(lessons.targets)}
+    read = hashlib.blake2b(texts.tobytes(), digest_size=8).hexdigest()  # Towers of other text vectors are others.
+    this = {"settings": asdict(settings), "examples": len(lessons.targets), "texts": read}
     if folder is not None and (held := checkpoint.resume(folder, towers, run.optimizer, this)) is not None:
         best, at = held
     for number in range(at.epochs, until or settings.epochs):

@@ -29,7 +29,7 @@ from model.bundle import (
 from model.training.encoders import Found, Precision
 from model.training.folder import becoming, describe
 from model.training.quantise import Parity, convert
-from model.training.whitening import followed_by, matrix_of
+from model.training.whitening import bare, followed_by, matrix_of
 
 PARTS = (ITEMS_GRAPH, ITEMS, INTEREST, SCORER, COOCCURRENCE, SENTIMENT)
 TABLES = (ITEMS, COOCCURRENCE)
@@ -104,10 +104,11 @@ def graft(base: Bundle, towers: Path, out: Path) -> Bundle:
 
 
 def _encoder(base: Bundle, whitening: Path) -> bytes:
-    """The base's, with the map in the file `whitening` behind it if there is one."""
-    graph = (base.path / ENCODER).read_bytes()
+    """The base's, with the map in the file `whitening` behind it, or with none if there is no such file."""
+    manifest, graph = base.manifest, (base.path / ENCODER).read_bytes()
+    found = Found(graph, b"", manifest.output, base.text_dim, manifest.pooling, manifest.licence)
     if not whitening.is_file():
-        return graph
+        return bare(found).graph
     half = np.load(whitening, allow_pickle=False)
     dim = base.text_dim
     if half.shape != (dim * (dim + 1) // 2,):
@@ -115,8 +116,6 @@ def _encoder(base: Bundle, whitening: Path) -> bytes:
     matrix = np.zeros((dim, dim), np.float32)
     matrix[np.triu_indices(dim)] = half
     matrix += np.triu(matrix, 1).T
-    manifest = base.manifest
-    found = Found(graph, b"", manifest.output, dim, manifest.pooling, manifest.licence)
     return followed_by(found, matrix).graph
 
 

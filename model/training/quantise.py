@@ -52,8 +52,8 @@ LIMITS: dict[Precision, Parity] = {
 
 
 def convert(found: Found, precision: Precision, texts: Sequence[str] | None = None) -> tuple[Found, Parity]:
-    """The encoder in another precision, and how near it is to what it was. A map behind it (`whitening.py`) stays as it
-    is: it makes small directions large, and noise of 8 bits with them.
+    """The encoder in another precision, and how near it is to what it was. A map behind it (`whitening.py`) is not
+    converted; it makes small directions large, and noise of 8 bits with them, and that is judged.
 
     Args:
         found: as it is, fp32.
@@ -63,10 +63,12 @@ def convert(found: Found, precision: Precision, texts: Sequence[str] | None = No
     Raises:
         EncoderError: the graph cannot be converted, or it drifts from the original by more than LIMITS.
     """
-    matrix, found = matrix_of(found.graph), bare(found)
-    model = onnx.load_from_string(found.graph)
+    matrix, plain = matrix_of(found.graph), bare(found)
+    model = onnx.load_from_string(plain.graph)
     made = {"fp32": _fused, "fp16": _half, "int8": _int8}[precision](model)
-    converted = replace(found, graph=made.SerializeToString(deterministic=True))
+    converted = replace(plain, graph=made.SerializeToString(deterministic=True))
+    if matrix is not None:
+        converted = followed_by(converted, matrix)
     compared = list(dict.fromkeys(texts)) if texts is not None else known(Tokenizer.from_buffer(found.tokenizer))
     reached = parity(vectors(found, compared), vectors(converted, compared))
     for name, value, limit in zip(Parity._fields, reached, LIMITS[precision], strict=True):
@@ -75,7 +77,7 @@ def convert(found: Found, precision: Precision, texts: Sequence[str] | None = No
                 f"{precision} drifts: {name} {value:.5f} is below the threshold {limit} on {len(compared)} texts; "
                 "take another --precision"
             )
-    return (converted if matrix is None else followed_by(converted, matrix)), reached
+    return converted, reached
 
 
 @contextmanager

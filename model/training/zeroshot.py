@@ -1,6 +1,7 @@
 """`firstclick model init`: a bundle that needs no training, from a pretrained encoder and, if there is one, a log.
 
-Knows nothing of Kafka. The same encoder, tokenizer, log and weights give the same bytes and the same model name.
+Knows nothing of Kafka. The same encoder, tokenizer, log, products and weights give the same bytes and the same model
+name, on one kind of CPU: made once, it is copied to all workers.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from model.training.logs.columns import Items, read_items, read_log
 from model.training.logs.forms import Format
 from model.training.pairs import Counting, count
 from model.training.quantise import vectors
-from model.training.whitening import followed_by, matrix_of, whitening
+from model.training.whitening import bare, followed_by, matrix_of, whitening
 
 DAY_MS = 86_400_000
 FEWEST = 50
@@ -115,17 +116,21 @@ def init(
 
 
 def whitened(found: Found, texts: Sequence[str]) -> Found:
-    """The encoder spread over these texts; as it is where they are fewer than FEWEST, or that is done already.
+    """The encoder spread over these texts and no others; as it is where they are fewer than FEWEST, or do not differ.
 
     Args:
         found: in the precision in which it will serve: the map knows its noise.
         texts: of a shop's products.
     """
     distinct = list(dict.fromkeys(texts))
-    if len(distinct) < FEWEST or matrix_of(found.graph) is not None:
+    if len(distinct) < FEWEST:
         return found
     read = np.linspace(0, len(distinct) - 1, min(len(distinct), MOST)).astype(int)
-    return followed_by(found, whitening(vectors(found, [distinct[place] for place in read])))
+    try:
+        matrix = whitening(vectors(bare(found), [distinct[place] for place in read]))
+    except ValueError:  # In a tongue, perhaps, of which the tokenizer knows no word.
+        return found
+    return followed_by(found, matrix)
 
 
 def _texts(items: Items) -> list[str]:
@@ -141,18 +146,18 @@ def _write(made: Path, found: Found, weights: Weights) -> None:
 
 
 def whitened_bundle(base: Bundle, titles: Sequence[str], out: Path) -> Bundle:
-    """A zero-shot bundle in `out` of a bundle's encoder, whitened by the titles; the bundle itself where that is done,
-    or there are too few.
+    """A zero-shot bundle in `out` of a bundle's encoder, whitened by the titles; the bundle itself where it has been
+    whitened, so that a fleet keeps its catalogue, or where the titles do not suffice.
 
     Raises:
         FileExistsError: `out` is there and is no bundle.
     """
     graph, told = (base.path / ENCODER).read_bytes(), base.manifest
     found = Found(graph, (base.path / TOKENIZER).read_bytes(), told.output, base.text_dim, told.pooling, told.licence)
-    made_white = whitened(found, titles)
+    made_white = found if matrix_of(graph) is not None else whitened(found, titles)
     if made_white is found:
         return base
-    kept = told.model_dump(include={*asdict(Reading()), "name", "pooling", "licence", "created_by"})
+    kept = told.model_dump(exclude={"files", "fingerprint", "format", "output", "dim", "text_dim", "training"})
     with becoming(out) as made:
         _write(made, made_white, Weights())
         describe(made, **kept, dim=found.dim, text_dim=found.dim, output=made_white.output)

@@ -4,15 +4,17 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import orjson
 import pytest
 
 from model import cooccurrence
 from model.bundle import Bundle, BundleError
 from model.training.grafting import BITS, PARTS, TOWERS, graft, take
+from model.training.zeroshot import init
 from stream.cli import invoke
 from stream.errors import Exit
-from tests.shop import WORDS, make_bundle
+from tests.shop import encoder_folder, make_bundle
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,12 @@ def test_what_was_taken_before_does_not_stay_among_what_is_taken_now(bundle: Bun
 
 def test_another_encoders_towers_are_refused(bundle: Bundle, tmp_path: Path) -> None:
     take(bundle, tmp_path / "towers")
-    other = make_bundle(tmp_path / "other", titles=[f"{a} {b}" for a in WORDS[5:15] for b in WORDS[15:25]])
+    folder = encoder_folder(tmp_path / "encoder")
+    model = onnx.load(folder / "model.onnx")
+    table = onnx.numpy_helper.to_array(model.graph.initializer[0])
+    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(table * np.float32(1.5), "table"))
+    onnx.save(model, folder / "model.onnx")
+    other = init(str(folder), tmp_path / "other")
     assert other.space != bundle.space
     with pytest.raises(BundleError, match=r"space .*train them anew"):
         graft(other, tmp_path / "towers", tmp_path / "again")

@@ -12,11 +12,13 @@ from onnx import TensorProto, helper
 from model.bundle import ENCODER, Bundle, BundleError
 from model.encoder import Encoder
 from model.session import Floats
+from model.training import quantise
 from model.training.encoders import Found, find
 from model.training.grafting import TOWERS, WHITENING, graft, take
+from model.training.logs.columns import read_items
 from model.training.logs.files import LogError
-from model.training.quantise import convert, vectors
-from model.training.whitening import MATRIX, followed_by, matrix_of, whitening
+from model.training.quantise import Parity, convert, parity, vectors
+from model.training.whitening import MATRIX, bare, followed_by, matrix_of, whitening
 from model.training.zeroshot import FEWEST, MOST, init, whitened, whitened_bundle
 from stream.cli import invoke
 from stream.errors import Exit
@@ -74,6 +76,7 @@ def test_the_graph_ends_with_it(found: Found) -> None:
     made = whitened(found, TITLES)
     matrix = matrix_of(made.graph)
     assert matrix is not None
+    assert np.array_equal(matrix * 1024, np.round(matrix * 1024)), "in steps: other cores' last bits are others"
     np.testing.assert_allclose(vectors(made, TITLES), unit(vectors(found, TITLES) @ matrix), atol=1e-6)
     np.testing.assert_array_equal(matrix, whitening(vectors(found, TITLES)))
     assert (made.dim, made.pooling, made.tokenizer) == (found.dim, found.pooling, found.tokenizer)
@@ -85,15 +88,25 @@ def test_few_texts_and_texts_that_are_one_teach_nothing(found: Found) -> None:
     assert whitened(found, TITLES[:FEWEST]) is not found
 
 
+def test_texts_without_a_difference_leave_the_encoder_as_it_is(found: Found) -> None:
+    """A tongue of which the tokenizer knows no word."""
+    strange = [f"\u1780\u179a{number}" for number in range(FEWEST + 10)]
+    assert whitened(found, strange) is found
+    for rows in (np.zeros((99, 8)), np.full((99, 8), np.nan), np.ones((99, 1))):
+        with pytest.raises(ValueError, match="do not differ"):
+            whitening(rows.astype(np.float32))
+
+
 def test_of_many_texts_some_are_read_and_the_same_ones_again(found: Found) -> None:
     texts = [f"{title} {number}" for number in range(MOST // 50) for title in TITLES]
     assert len(texts) > 2 * MOST
     assert whitened(found, texts) == whitened(found, texts)
 
 
-def test_once_is_enough_and_another_map_takes_its_place(found: Found) -> None:
+def test_another_map_takes_its_place(found: Found) -> None:
     made = whitened(found, TITLES)
-    assert whitened(made, TITLES[:FEWEST]) is made
+    assert whitened(made, TITLES[:FEWEST]) == whitened(found, TITLES[:FEWEST])
+    assert bare(made) == found
     other = whitening(vectors(found, TITLES[:FEWEST]))
     again = followed_by(made, other)
     assert again == followed_by(found, other)
@@ -111,16 +124,34 @@ def test_hidden_states_in_half_precision_become_whole(found: Found) -> None:
     assert followed_by(made, np.eye(DIM, dtype=np.float32)) == followed_by(half, np.eye(DIM, dtype=np.float32))
 
 
-def test_eight_bits_leave_it_in_full_and_texts_with_the_same_bits_in_company(tmp_path: Path) -> None:
+def test_eight_bits_leave_it_in_full_and_texts_with_the_same_bits_in_company(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tests.bert import bert_folder
 
+    monkeypatch.setitem(quantise.LIMITS, "int8", Parity(0.9, 0.95, 0.5))  # Its weights are random.
     whole = whitened(find(str(bert_folder(tmp_path))), TITLES)
-    small = convert(whole, "int8", TITLES)[0]
+    small, reached = convert(whole, "int8", TITLES)
+    assert reached == parity(vectors(whole, TITLES), vectors(small, TITLES)), "of the vectors that are served"
     assert small.output == whole.output
     np.testing.assert_array_equal(matrix_of(small.graph), matrix_of(whole.graph))
     together = vectors(small, TITLES)
     for title, vector in zip(TITLES[::10], together[::10], strict=True):
         np.testing.assert_array_equal(vectors(small, [title])[0], vector)
+
+
+def test_a_graph_that_pools_too_is_found_again_by_its_map(found: Found, tmp_path: Path) -> None:
+    model = onnx.load_from_string(found.graph)
+    pooled = helper.make_node("ReduceMean", ["last_hidden_state"], ["sentence_embedding"], axes=[1], keepdims=0)
+    model.graph.node.append(pooled)
+    model.graph.output.append(helper.make_tensor_value_info("sentence_embedding", TensorProto.FLOAT, ["T", DIM]))
+    both = replace(found, graph=model.SerializeToString(deterministic=True))
+    made = whitened(both, TITLES)
+    (tmp_path / "model.onnx").write_bytes(made.graph)
+    (tmp_path / "tokenizer.json").write_bytes(made.tokenizer)
+    again = find(str(tmp_path))
+    assert (again.graph, again.output, again.pooling) == (made.graph, made.output, made.pooling)
+    assert bare(again) == both
 
 
 def test_a_shop_that_opens_has_products_and_no_log(shelf: Path, tmp_path: Path, found: Found) -> None:
@@ -162,6 +193,13 @@ def test_a_log_brings_its_own_products(tmp_path: Path) -> None:
     np.testing.assert_array_equal(told, whitening(vectors(find(encoder), titles)))
 
 
+def test_files_that_tell_of_known_products_or_nothing_are_read(shelf: Path, tmp_path: Path) -> None:
+    (tmp_path / "later.jsonl").write_bytes(orjson.dumps({"item_id": TITLES[0], "title": "Another name"}))
+    (tmp_path / "empty.jsonl").touch()
+    items = read_items([shelf, tmp_path / "later.jsonl", tmp_path / "empty.jsonl"])
+    assert (len(items), items.item(0).title) == (len(TITLES), "Another name")
+
+
 def test_a_file_without_products_is_refused(tmp_path: Path) -> None:
     (tmp_path / "none.jsonl").write_text("{}\n[]\n")
     with pytest.raises(LogError, match=r"none\.jsonl holds no item of the form firstclick"):
@@ -184,5 +222,6 @@ def test_towers_bring_their_map_to_a_bare_encoder(shelf: Path, tmp_path: Path) -
         graft(plain, tmp_path / "towers", tmp_path / "wrong")
     assert not (tmp_path / "wrong").exists()
     take(plain, tmp_path / "towers")
+    assert graft(made, tmp_path / "towers", tmp_path / "off").manifest == plain.manifest, "towers of the bare encoder"
     assert not (tmp_path / "towers" / WHITENING).exists()
     assert orjson.loads((tmp_path / "towers" / TOWERS).read_bytes())["space"] == plain.space

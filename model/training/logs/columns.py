@@ -183,9 +183,8 @@ def read_log(
                 if progress is not None and place % STEP == 0:
                     progress(before + file.read_bytes, all_bytes)
             before += file.bytes
-            if part is files[0] and place >= 0 and sum(growing.rejected.values()) - refused > place:
-                said = f"{file.path} holds no item of the form {log_format}: none of its {place + 1} lines is one"
-                raise LogError(f"{said}; {_fault(growing, file)}")
+            if part is files[0]:
+                _check_items(growing, file, place + 1, refused, log_format)
     if progress is not None:
         progress(before, all_bytes)
     log = _log(growing)
@@ -203,13 +202,18 @@ def read_items(files: Sequence[Path], log_format: str = "firstclick") -> Items:
     """
     shape, growing = form(log_format), Growing()
     for file in map(File, files):
-        before = len(growing.shelf.numbers)
-        for told in shape.items(file):
+        lines, refused = 0, sum(growing.rejected.values())
+        for lines, told in enumerate(shape.items(file), 1):  # noqa: B007 - asked for after the loop
             growing.add_item(told, file.path.name)
-        if len(growing.shelf.numbers) == before:
-            fault = f"; {_fault(growing, file)}" if growing.faults else ""
-            raise LogError(f"{file.path} holds no item of the form {log_format}{fault}")
+        _check_items(growing, file, lines, refused, log_format)
     return _log(growing).items
+
+
+def _check_items(growing: Growing, file: File, lines: int, refused: int, log_format: str) -> None:
+    """Raises LogError where every one of a file's lines was refused; `refused` were before it."""
+    if 0 < lines <= sum(growing.rejected.values()) - refused:
+        said = f"{file.path} holds no item of the form {log_format}: none of its {lines} lines is one"
+        raise LogError(f"{said}; {_fault(growing, file)}")
 
 
 def _fault(growing: Growing, file: File) -> str:
