@@ -90,15 +90,12 @@ def init(
     """
     replaceable(out)
     found = find(encoder, tokenizer, pooling, precision)
-    counted = None
-    if log is not None:
-        read = read_log([log], items, log_format)
-        counted, titles = count(read, counting), [*titles, *_texts(read.items)]
-    elif items:
-        titles = [*titles, *_texts(read_items(items, log_format))]
+    read = None if log is None else read_log([log], items, log_format)
+    if shelf := read.items if read is not None else read_items(items, log_format):
+        titles = [*titles, *_texts(shelf)]
     with becoming(out) as made:
-        if counted is not None:
-            cooccurrence.save(made / COOCCURRENCE, counted)
+        if read is not None:
+            cooccurrence.save(made / COOCCURRENCE, count(read, counting))
         found = whitened(found, titles) if whiten else found
         _write(made, found, weights)
         describe(
