@@ -40,8 +40,9 @@ def pairs_of(
         queries: texts of the windows' lines that name no item.
     """
     dice = np.random.default_rng(seed)
-    titles = [*log.items.texts(), *queries]
-    told = np.concatenate([log.items.telling(), np.full(len(queries), True)])
+    titles = log.items.texts()
+    told = np.concatenate([log.items.telling(titles), np.full(len(queries), True)])
+    titles += queries
     long = np.asarray(pc.utf8_length(log.texts)) >= WORDS_CHARS
     reviews = dice.permutation(rows[(long & (log.item >= 0) & told[log.item])[rows]])[: int(most * REVIEWS)]
     found = {(log.texts[row].as_py(), titles[log.item[row]]): None for row in reviews.tolist()}
@@ -58,7 +59,8 @@ def pairs_of(
 def titles_of(log: Log, rows: Rows) -> list[str]:
     """Texts of the items in these rows that have some."""
     there = np.unique(log.item[rows])
-    telling, texts = log.items.telling(), log.items.texts()
+    texts = log.items.texts()
+    telling = log.items.telling(texts)
     return [texts[item] for item in there[there >= 0].tolist() if telling[item]]
 
 

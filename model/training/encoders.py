@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from model.bundle import ENCODER, TOKENIZER, Bundle
 from model.training.token_scales import TokenScaleError, depends_on_company, per_token
 from model.training.vocabulary import mended
 
@@ -100,6 +101,13 @@ def find(
     from model.training.quantise import convert
 
     return convert(found, precision)[0]
+
+
+def of_bundle(bundle: Bundle) -> Found:
+    """A bundle's own, in the form in which it serves."""
+    told = bundle.manifest
+    graph, tokenizer = ((bundle.path / name).read_bytes() for name in (ENCODER, TOKENIZER))
+    return Found(graph, tokenizer, told.output, told.text_dim, told.pooling, told.licence)
 
 
 def _tokenizer(files: Sequence[Path]) -> Path | None:

@@ -26,7 +26,7 @@ from model.bundle import (
     BundleError,
     Manifest,
 )
-from model.training.encoders import Found, Precision
+from model.training.encoders import Precision, of_bundle
 from model.training.folder import becoming, describe
 from model.training.quantise import Parity, convert
 from model.training.whitening import bare, followed_by, matrix_of
@@ -105,8 +105,7 @@ def graft(base: Bundle, towers: Path, out: Path) -> Bundle:
 
 def _encoder(base: Bundle, whitening: Path) -> bytes:
     """The base's, with the map in the file `whitening` behind it, or with none if there is no such file."""
-    manifest, graph = base.manifest, (base.path / ENCODER).read_bytes()
-    found = Found(graph, b"", manifest.output, base.text_dim, manifest.pooling, manifest.licence)
+    found = of_bundle(base)
     if not whitening.is_file():
         return bare(found).graph
     half = np.load(whitening, allow_pickle=False)
@@ -148,9 +147,7 @@ def at_precision(bundle: Bundle, precision: Precision, out: Path, texts: Sequenc
         FileExistsError: `out` is there and is no bundle.
     """
     manifest = bundle.manifest
-    graph, tokenizer = ((bundle.path / name).read_bytes() for name in (ENCODER, TOKENIZER))
-    found = Found(graph, tokenizer, manifest.output, manifest.text_dim, manifest.pooling, manifest.licence)
-    converted, parity = convert(found, precision, texts)
+    converted, parity = convert(of_bundle(bundle), precision, texts)
     with becoming(out) as made:
         (made / ENCODER).write_bytes(converted.graph)
         (made / TOKENIZER).write_bytes(converted.tokenizer)

@@ -4,16 +4,16 @@ Knows nothing of Kafka. The same encoder, tokenizer, log, products and weights g
 name, on one kind of CPU: made once, it is copied to all workers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from model import cooccurrence
 from model.bundle import COOCCURRENCE, ENCODER, INTEREST, SCORER, TOKENIZER, Bundle
-from model.training.encoders import Found, Precision, find
+from model.training.encoders import Found, Precision, find, of_bundle
 from model.training.folder import becoming, describe, replaceable
 from model.training.graphs import Weights, interest_graph, scorer_graph
 from model.training.logs.columns import Items, read_items, read_log
@@ -97,18 +97,8 @@ def init(
         if read is not None:
             cooccurrence.save(made / COOCCURRENCE, count(read, counting))
         found = whitened(found, titles) if whiten else found
-        _write(made, found, weights)
-        describe(
-            made,
-            name=name,
-            dim=found.dim,
-            text_dim=found.dim,
-            pooling="cls" if found.pooling == "cls" else "mean",
-            output=found.output,
-            licence=licence or found.licence,
-            created_by="firstclick model init",
-            **asdict(reading),
-        )
+        told = {"name": name, "licence": licence or found.licence, "created_by": "firstclick model init"}
+        _write(made, found, weights, told | asdict(reading))
     return Bundle.load(out)
 
 
@@ -132,14 +122,18 @@ def whitened(found: Found, texts: Sequence[str]) -> Found:
 
 def _texts(items: Items) -> list[str]:
     """Of items that have some."""
-    return [text for text, tells in zip(items.texts(), items.telling(), strict=True) if tells]
+    texts = items.texts()
+    return [text for text, tells in zip(texts, items.telling(texts), strict=True) if tells]
 
 
-def _write(made: Path, found: Found, weights: Weights) -> None:
+def _write(made: Path, found: Found, weights: Weights, told: Mapping[str, Any]) -> None:
+    """The encoder with these weights; `told` is the rest of the manifest."""
     (made / ENCODER).write_bytes(found.graph)
     (made / TOKENIZER).write_bytes(found.tokenizer)
     (made / INTEREST).write_bytes(interest_graph(weights))
     (made / SCORER).write_bytes(scorer_graph(weights))
+    pooling = "cls" if found.pooling == "cls" else "mean"
+    describe(made, **told, dim=found.dim, text_dim=found.dim, pooling=pooling, output=found.output)
 
 
 def whitened_bundle(base: Bundle, titles: Sequence[str], out: Path) -> Bundle:
@@ -149,13 +143,11 @@ def whitened_bundle(base: Bundle, titles: Sequence[str], out: Path) -> Bundle:
     Raises:
         FileExistsError: `out` is there and is no bundle.
     """
-    graph, told = (base.path / ENCODER).read_bytes(), base.manifest
-    found = Found(graph, (base.path / TOKENIZER).read_bytes(), told.output, base.text_dim, told.pooling, told.licence)
-    made_white = found if matrix_of(graph) is not None else whitened(found, titles)
-    if made_white is found:
+    found = of_bundle(base)
+    spread = found if matrix_of(found.graph) is not None else whitened(found, titles)
+    if spread is found:
         return base
-    kept = told.model_dump(exclude={"files", "fingerprint", "format", "output", "dim", "text_dim", "training"})
+    own = {"files", "fingerprint", "format", "dim", "text_dim", "pooling", "output", "training"}
     with becoming(out) as made:
-        _write(made, made_white, Weights())
-        describe(made, **kept, dim=found.dim, text_dim=found.dim, output=made_white.output)
+        _write(made, spread, Weights(), base.manifest.model_dump(exclude=own))
     return Bundle.load(out)

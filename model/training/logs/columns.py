@@ -68,12 +68,12 @@ class Items:
         """(I,) what the encoder reads of each item."""
         return [item_text(self._item(number, row)) for number, row in enumerate(self._rows())]
 
-    def telling(self) -> Mask:
-        """(I,) whether there are words in what is read of an item. Of one without a text that is its id: numbers say
-        nothing, but `red-leather-boots` is as good as a title.
+    def telling(self, texts: Sequence[str]) -> Mask:
+        """(I,) whether there are words in what is read of an item, its `texts()`. Of one without a text that is its id:
+        numbers say nothing, but `red-leather-boots` is as good as a title.
         """
-        texts = zip(self.texts(), self.ids, strict=True)
-        return np.array([text != fold(item_id) or len(WORD.findall(text)) > 1 for text, item_id in texts], np.bool_)
+        both = zip(texts, self.ids, strict=True)
+        return np.array([text != fold(item_id) or len(WORD.findall(text)) > 1 for text, item_id in both], np.bool_)
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         for batch in self.table.to_batches(max_chunksize=10_000):
