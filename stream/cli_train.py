@@ -28,6 +28,7 @@ SETTINGS = {
     "dropout": 0,
     "text_scale": 0,
     "negatives": 0,
+    "adjustment": 0,
     "cut": 0,
     "patience": 1,
 }

@@ -58,6 +58,10 @@ class FitSettings:
     """Examples of one step; 0: so that an epoch has STEPS_AN_EPOCH, within BATCHES."""
     negatives: int = 0
     """Items of a sampled softmax beside the batch's own; 0: all items up to FULL, else SAMPLED."""
+    adjustment: float = 0.15
+    """Share of the log of an item's examples that its score is lent while towers learn, and not when they serve: a
+    logit adjustment (Menon et al. 2021, Long-tail learning, eq. 10). Vectors then need not say who sells, and of rare
+    items they say more. 0: none."""
     cut: float = 0.0
     """Share of the windows that are cut to their newest 1 ... n lines in each step."""
     patience: int = 2
@@ -209,6 +213,8 @@ class _Run:
         self.place_of[self.known] = torch.arange(len(self.known))
         self.batch = settings.batch or batch_size(len(self.targets))
         self.steps = max(len(self.targets) // self.batch, 1)
+        self.shares = torch.bincount(self.targets, minlength=len(known)) / len(self.targets)
+        self.lent = settings.adjustment * torch.log1p(self.shares * len(self.targets))
         self.sampled = settings.negatives or (0 if len(self.known) <= FULL else SAMPLED)
         others = [towers.projection, towers.own, towers.context, towers.log_scale, towers.log_recency]
         self.optimizer = torch.optim.Adam(
@@ -265,14 +271,14 @@ class _Run:
         return functional.cross_entropy(logits, place_of[targets].to(self.device))
 
     def _among(self, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """(A,) items of this step's softmax, and the log of how often each of them is expected among A."""
+        """(A,) items of this step's softmax, and what their scores are too high by: the log of how often each of them
+        is expected among A, less what it is lent."""
         if not self.sampled:
-            return self.known, torch.zeros(())
+            return self.known, -self.lent[self.known]
         drawn = self.known[torch.randint(len(self.known), (self.sampled,))]
         among = torch.unique(torch.cat([targets, drawn]))  # type: ignore[no-untyped-call, unused-ignore]
-        in_batch = torch.bincount(self.targets, minlength=len(self.place_of))[among] / len(self.targets)
-        expected = len(targets) * in_batch + self.sampled / len(self.known)
-        return among, expected.clamp(max=1.0).log()
+        expected = len(targets) * self.shares[among] + self.sampled / len(self.known)
+        return among, expected.clamp(max=1.0).log() - self.lent[among]
 
 
 def batch_size(examples: int) -> int:

@@ -205,6 +205,28 @@ def test_a_sampled_softmax_learns_the_same_chain(texts: np.ndarray) -> None:  # 
     assert found.ndcg > 0.8
 
 
+@pytest.mark.parametrize("negatives", [0, 12])
+def test_the_adjustment_says_who_sells_so_that_vectors_need_not(texts: np.ndarray, negatives: int) -> None:  # type: ignore[type-arg]
+    dice = np.random.default_rng(0)
+    sells = np.where(np.arange(ITEMS) < 4, 30.0, 1.0)  # Whatever stands in the window.
+    lessons = chain(6000, 0)._replace(targets=dice.choice(ITEMS, 6000, p=sells / sells.sum()).astype(np.int32))
+
+    def ahead(adjustment: float) -> float:
+        """By how much what sells is scored above what does not."""
+        settings = replace(SETTINGS, adjustment=adjustment, negatives=negatives)
+        towers = fit(texts, lessons, np.ones(ITEMS, np.bool_), settings).towers
+        some = lessons.only(np.arange(500))
+        with torch.inference_mode():
+            items, lines = (torch.tensor(each.astype(np.int64)) for each in (some.items, some.lines))
+            means = towers(items, lines, torch.arange(ITEMS)).mean(0)
+        return float(means[:4].mean() - means[4:].mean())
+
+    none, half, all_of_it = (ahead(adjustment) for adjustment in (0.0, 0.5, 1.0))
+    assert none > 2.5  # log 30 is 3.4.
+    assert 0.3 * none < half < 0.7 * none
+    assert abs(all_of_it) < 0.2 * none
+
+
 def test_items_that_training_has_not_seen_are_not_pushed_away(texts: np.ndarray) -> None:  # type: ignore[type-arg]
     known = np.arange(ITEMS) != 7
     lessons = chain(500, 0)
