@@ -71,7 +71,8 @@ beauty: $(STAMPS)/train $(BUNDLE) $(WEIGHTS)
 		$(BIN)/firstclick train $(LOG) --encoder build/encoder --seed $$seed --no-refit --hide 0.1 --name hidden \
 			--out build/beauty/hidden-$$seed || exit 1; \
 	done
-	$(BIN)/firstclick evaluate build/beauty/hidden-? $(LOG) --hide 0.1 --baselines $(COUNTING),$(TITLES) --out build/beauty/new-items
+	$(BIN)/firstclick evaluate build/beauty/hidden-? $(LOG) --hide 0.1 --clock \
+		--baselines $(COUNTING),$(TITLES),now,live,frozen+live --out build/beauty/new-items
 	# A seed is its own shuffled order, too: each bundle is judged on the one that it has learned from.
 	for seed in 0 1 2; do \
 		$(BIN)/firstclick train $(LOG) --encoder build/encoder --seed $$seed --no-refit --shuffle-ties --name shuffled \
