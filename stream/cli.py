@@ -21,7 +21,8 @@ from stream.cli_offline import evaluate, read_told
 from stream.cli_producer import contract, validate
 from stream.cli_shop import shop
 from stream.cli_topics import topics
-from stream.cli_train import train, tune
+from stream.cli_train import train
+from stream.cli_tune import tune
 from stream.errors import Exit, Unreachable, WrongUsage, exit_code, one_line
 from stream.options import (
     LOG_FILE,

@@ -1,4 +1,4 @@
-"""Beside the line: `firstclick train` and `tune`. Need the extra `[train]`, when they run and not before.
+"""Beside the line: `firstclick train`. Needs the extra `[train]`, when it runs and not before.
 
 Knows nothing of how anything is done, as cli.py does not.
 """
@@ -179,7 +179,7 @@ def train(out: Path, bundle: Path | None, as_line: bool, **given: Any) -> int:
     about |= {"split": given["how"], **{name: given[name] for name in ("whiten", "hide", "shuffle_ties")}}
     try:
         with (
-            _base(log, split, bundle, given, adapted) as base,
+            base_of(log, split, bundle, given, adapted) as base,
             towers_watched(given["tensorboard"], show=not given["no_bar"] and together.rank() == 0) as watch,
         ):
             made = train(
@@ -244,9 +244,9 @@ def _tunable(encoder: Path) -> None:
 
 
 @contextmanager
-def _base(log: Any, split: Any, bundle: Path | None, given: dict[str, Any], adapted: Path | None) -> Iterator[Any]:
+def base_of(log: Any, split: Any, bundle: Path | None, given: dict[str, Any], adapted: Path | None) -> Iterator[Any]:
     """The bundle whose encoder the towers read: that of --bundle, or of --encoder, tuned on the log's training rows and
-    kept in the folder `adapted`; either whitened by the titles of those rows.
+    kept in the folder `adapted`; either whitened by the titles of those rows, if `given` says so.
     """
     import numpy as np
 
@@ -298,53 +298,3 @@ def _changed(settings: Any, changes: tuple[str, ...]) -> Any:
         if not told[name] >= SETTINGS[name]:  # Not a number is less than nothing, too.
             raise WrongUsage(f"--set {change}", f"give at least {SETTINGS[name]:g}")
     return replace(settings, **told)
-
-
-@click.command(short_help="Search the settings of training that suit a log.")
-@log_options
-@click.option("--bundle", type=FOLDER, help="Whose encoder and windows.  [default: the ready zero-shot bundle]")
-@WHITEN
-@click.option(
-    "--trials",
-    default=20,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Trials in all, those that --storage remembers among them.",
-)
-@click.option("--storage", type=click.Path(dir_okay=False, path_type=Path), help="A file that remembers the trials.")
-@computing_options
-def tune(bundle: Path | None, trials: int, storage: Path | None, **given: Any) -> int:
-    """Try settings of the towers by Optuna, judged on validation; the defaults are tried first.
-
-    The last line on stdout is one JSON object: the best settings, which `firstclick train --set NAME=VALUE` takes, and
-    their NDCG@10 on validation. Test events are not read.
-    """
-    from dataclasses import asdict
-
-    import orjson
-
-    from model.training import together
-    from model.training.course import Course
-    from model.training.fit import FitSettings, FitWatch, fit
-    from model.training.tune import search
-
-    together.join(given["device"], given["threads"])
-    log, split, _ = read_log_and_split(given)
-    with _base(log, split, bundle, given, None) as base:
-        course = Course(log, split, base, device=given["device"], threads=given["threads"])
-        learning, known = course.learning(course.rows)
-        if course.sample is None or not len(learning.targets):
-            raise WrongUsage(
-                "there is nothing to learn from, or nothing on validation to choose by",
-                "give a longer log, or another --split",
-            )
-
-        def score(settings: FitSettings, watch: FitWatch) -> float:
-            words, valid = course.query_vectors, course.sample
-            return fit(course.texts, learning, known, settings, queries=words, valid=valid, watch=watch).ndcg
-
-        start = FitSettings(seed=given["seed"], device=given["device"])
-        best, ndcg = search(score, start, trials, storage, lambda text: click.echo(text, err=True))
-    changed = {name: value for name, value in asdict(best).items() if value != getattr(FitSettings(), name)}
-    click.echo(orjson.dumps({"set": changed, "valid_ndcg@10": ndcg}).decode())
-    return Exit.DONE

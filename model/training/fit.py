@@ -150,11 +150,11 @@ def fit(
     words = None if queries is None else (torch.tensor(queries), torch.tensor(lenders(queries, texts, known)))
     size = lessons.items.shape[1]
     towers = Towers(torch.tensor(texts), dim, size, settings.text_scale, settings.dropout, words).to(device)
+    together.as_the_first(towers)
     run = _Run(towers, lessons, known, settings, device)
     best: dict[str, Tensor] = {}
     at = Progress(epochs=0, best_epochs=0, best_ndcg=-1.0, waited=0)
-    read = hashlib.blake2b(texts.tobytes(), digest_size=8).hexdigest()  # Towers of other text vectors are others.
-    this = {"settings": asdict(settings), "examples": len(lessons.targets), "texts": read}
+    this = {"settings": asdict(settings), "examples": len(lessons.targets), "texts": read(towers.texts.cpu().numpy())}
     if folder is not None and (held := checkpoint.resume(folder, towers, run.optimizer, this)) is not None:
         best, at = held
     for number in range(at.epochs, until or settings.epochs):
@@ -162,6 +162,7 @@ def fit(
             break
         loss = run.epoch(number, watch.on_step)
         ndcg = ndcg_at_10(Scoring(towers, valid[1]), valid[0]) if valid is not None else math.nan
+        ndcg = together.said_by_the_first(ndcg, device)
         better = valid is None or ndcg > at.best_ndcg
         at = at._replace(epochs=number + 1, waited=at.waited + 1)
         if better:
@@ -173,6 +174,11 @@ def fit(
     if best:
         towers.load_state_dict(best)
     return Fitted(towers.eval(), at.best_epochs, at.best_ndcg)
+
+
+def read(texts: Floats) -> str:
+    """What tells text vectors from others: towers that have read others are others."""
+    return hashlib.blake2b(texts.tobytes(), digest_size=8).hexdigest()
 
 
 class Scoring:

@@ -6,10 +6,15 @@ parallelism: Li et al. 2020, PyTorch Distributed, section 3), so all hold the sa
 
 import os
 from collections.abc import Iterable
+from datetime import timedelta
 
 import torch
 from torch import distributed
-from torch.nn import Parameter
+from torch.nn import Module, Parameter
+
+LONGEST = timedelta(hours=12)
+"""That the others wait for the first, which alone chooses on validation. torch's own 10 minutes on GPUs are too few for
+a large log."""
 
 
 def join(device: str, threads: int) -> str:
@@ -18,7 +23,7 @@ def join(device: str, threads: int) -> str:
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or distributed.is_initialized():
         return device
     on_gpu = device.startswith("cuda")
-    distributed.init_process_group("nccl" if on_gpu else "gloo")
+    distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=LONGEST)
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if on_gpu else device
 
 
@@ -37,6 +42,23 @@ def rank() -> int:
 def size() -> int:
     """How many there are."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def as_the_first(module: Module) -> None:
+    """Gives every process the first one's numbers, learned or not: another machine's encoder differs in last bits."""
+    if size() == 1:
+        return
+    for told in (*module.parameters(), *module.buffers()):
+        distributed.broadcast(told.data, src=0)
+
+
+def said_by_the_first(number: float, device: torch.device) -> float:
+    """The first process's number: by it all go on or end together."""
+    if size() == 1:
+        return number
+    told = torch.tensor(number, dtype=torch.float64, device=device)
+    distributed.broadcast(told, src=0)
+    return float(told)
 
 
 def share(places: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,7 @@ def search(
     start: FitSettings,
     trials: int = TRIALS,
     storage: Path | None = None,
+    study: str = "towers",
     say: Callable[[str], None] = lambda _: None,
 ) -> tuple[FitSettings, float]:
     """The best settings found, and their NDCG@10 on validation.
@@ -29,19 +30,20 @@ def search(
         start: tried first, so that what is found is never worse; what is not searched stays as it says.
         trials: how many in all, those in `storage` included.
         storage: a file that remembers the trials, so that a search goes on; None: none.
+        study: the search's name there: one of another log or encoder must bear another.
         say: told of each trial.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
+    trying = optuna.create_study(
         direction="maximize",
         sampler=optuna.samplers.TPESampler(seed=start.seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
         storage=None if storage is None else f"sqlite:///{storage}",
-        study_name="towers",
+        study_name=study,
         load_if_exists=True,
     )
-    if not study.trials:
-        study.enqueue_trial({name: getattr(start, name) for name in SPACE})
+    if not trying.trials:
+        trying.enqueue_trial({name: getattr(start, name) for name in SPACE})
 
     def trial_of(trial: optuna.Trial) -> float:
         settings = replace(start, **{name: suggest(trial, name) for name, suggest in SPACE.items()})
@@ -59,9 +61,9 @@ def search(
         best = f", best {study.best_value:.4f}" if any(each.value is not None for each in study.trials) else ""
         say(f"trial {trial.number + 1}: {_told(trial.params)}: {outcome}{best}")
 
-    left = max(trials - len([each for each in study.trials if each.state.is_finished()]), 0)
-    study.optimize(trial_of, n_trials=left, callbacks=[told])
-    return replace(start, **study.best_params), study.best_value
+    left = max(trials - len([each for each in trying.trials if each.state.is_finished()]), 0)
+    trying.optimize(trial_of, n_trials=left, callbacks=[told])
+    return replace(start, **trying.best_params), trying.best_value
 
 
 SPACE: dict[str, Callable[[optuna.Trial, str], Any]] = {

@@ -34,7 +34,9 @@ def test_the_defaults_come_first_and_what_is_found_is_not_worse() -> None:
 def test_a_search_goes_on_where_it_was(tmp_path: Path) -> None:
     said: list[str] = []
     search(score, START, trials=3, storage=tmp_path / "trials.db", say=said.append)
-    search(score, START, trials=5, storage=tmp_path / "trials.db", say=said.append)
+    search(lambda *_: 2.0, START, trials=1, storage=tmp_path / "trials.db", study="of another shop")
+    _, value = search(score, START, trials=5, storage=tmp_path / "trials.db", say=said.append)
+    assert value <= 1
     assert [line.split(":")[0] for line in said] == [f"trial {number}" for number in range(1, 6)]
 
 

@@ -1,0 +1,65 @@
+"""Beside the line: `firstclick tune`. Needs the extra `[train]`, when it runs and not before.
+
+Knows nothing of how anything is done, as cli.py does not.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stream.cli_offline import FOLDER, read_log_and_split
+from stream.cli_train import base_of, computing_options, log_options
+from stream.errors import Exit, WrongUsage
+from stream.options import WHITEN
+
+
+@click.command(short_help="Search the settings of training that suit a log.")
+@log_options
+@click.option("--bundle", type=FOLDER, help="Whose encoder and windows.  [default: the ready zero-shot bundle]")
+@WHITEN
+@click.option(
+    "--trials",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Trials in all, those that --storage remembers among them.",
+)
+@click.option("--storage", type=click.Path(dir_okay=False, path_type=Path), help="A file that remembers the trials.")
+@computing_options
+def tune(bundle: Path | None, trials: int, storage: Path | None, **given: Any) -> int:
+    """Try settings of the towers by Optuna, judged on validation; the defaults are tried first.
+
+    The last line on stdout is one JSON object: the best settings, which `firstclick train --set NAME=VALUE` takes, and
+    their NDCG@10 on validation. Test events are not read.
+    """
+    from dataclasses import asdict
+
+    import orjson
+
+    from model.training import together
+    from model.training.course import Course
+    from model.training.fit import FitSettings, FitWatch, fit, read
+    from model.training.tune import search
+
+    together.join(given["device"], given["threads"])
+    log, split, _ = read_log_and_split(given)
+    with base_of(log, split, bundle, given, None) as base:
+        course = Course(log, split, base, device=given["device"], threads=given["threads"])
+        learning, known = course.learning(course.rows)
+        if course.sample is None or not len(learning.targets):
+            raise WrongUsage(
+                "there is nothing to learn from, or nothing on validation to choose by",
+                "give a longer log, or another --split",
+            )
+
+        def score(settings: FitSettings, watch: FitWatch) -> float:
+            words, valid = course.query_vectors, course.sample
+            return fit(course.texts, learning, known, settings, queries=words, valid=valid, watch=watch).ndcg
+
+        start = FitSettings(seed=given["seed"], device=given["device"])
+        study = f"{len(learning.targets)} windows, texts {read(course.texts)}"
+        best, ndcg = search(score, start, trials, storage, study, lambda text: click.echo(text, err=True))
+    changed = {name: value for name, value in asdict(best).items() if value != getattr(FitSettings(), name)}
+    click.echo(orjson.dumps({"set": changed, "valid_ndcg@10": ndcg}).decode())
+    return Exit.DONE
