@@ -148,7 +148,7 @@ def retrieve(
 
     Args:
         interests: (B, D) of the whole windows.
-        weights: (B, N) of their lines.
+        weights: (B, N) with which their lines' pairs count.
         pairs: counted pairs of the lines' items.
         known: (B,) whether anything speaks for anything. Without, only what sells comes.
         hidden: (users, rows), each (X,).
@@ -189,7 +189,7 @@ def co_features(candidates: Candidates, weights: Floats, chosen: Rows | None = N
 
     Args:
         candidates: of B users.
-        weights: (B, R, N).
+        weights: (B, R, N) with which their pairs count.
         chosen: (B, T) places among the candidates; None: all K, and R must be 1.
 
     Returns:

@@ -42,6 +42,12 @@ class Interests(NamedTuple):
     """(B, R, D), unit length or all zeros."""
     weights: Floats
     """(B, R, N) with which each line entered; negative pushes away."""
+    remembered: Floats
+    """(B, R, N) with which its pairs count: what goes with an item may be wanted for longer than the like of it."""
+
+    def whole(self) -> "Interests":
+        """Those of the first variant alone."""
+        return Interests(*(each[:, :1] for each in self))
 
 
 def features(windows: Sequence[Sequence[Line]], items: npt.NDArray[np.int64]) -> Features:
@@ -136,6 +142,7 @@ class Interest:
         def feeds(users: slice) -> dict[str, Array]:
             return {name: array[users] for name, array in inputs.items()}
 
-        parts = self._tower.run(("interests", "weights"), feeds, len(vectors))
-        interests, weights = zip(*parts, strict=True)
-        return Interests(np.concatenate(interests), np.concatenate(weights))
+        # A bundle whose pairs fade as its interests do says so once.
+        outputs = ("interests", "weights", "remembered" if "remembered" in self._tower.outputs else "weights")
+        parts = self._tower.run(outputs, feeds, len(vectors))
+        return Interests(*(np.concatenate(each) for each in zip(*parts, strict=True)))

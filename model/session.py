@@ -131,6 +131,7 @@ class Tower:
         self._session = Session(graph, device, 1)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="tower") if threads > 1 else None
         self.provider: str = self._session.provider
+        self.outputs: tuple[str, ...] = self._session.outputs
 
     def run(
         self, outputs: Sequence[str], feeds: Callable[[slice], Mapping[str, Array]], users: int

@@ -142,11 +142,11 @@ class Recommender:
         with self._catalogue.lock:
             gathered = gather(told, self._catalogue, read, self._counted.numbers, self._manifest)
             interests = self._interest(gathered.vectors, gathered.told, gathered.keep)
-            whole = Interests(interests.vectors[:, :1], interests.weights[:, :1])
+            whole = interests.whole()
             known = anything_wanted(whole.weights[:, 0], gathered.vectors)
             candidates = retrieve(
                 whole.vectors[:, 0],
-                whole.weights[:, 0],
+                whole.remembered[:, 0],
                 counted_pairs(gathered.numbers, gathered.live_numbers, self._counts()),
                 known,
                 pairs_of_ids([self._hidden(*user) for user in zip(windows, lines, strict=True)]),
@@ -163,7 +163,7 @@ class Recommender:
                 interests, candidates, n_without, asked_ms, prices, best
             )  # (B, 1 + N, T): what each line brought
             best_rows = np.take_along_axis(candidates.rows, best, axis=1)
-            reasons = biggest_losses(scores, whole.weights[:, 0], REASONS)
+            reasons = biggest_losses(scores, whole.remembered[:, 0], REASONS)
             bare = not self._catalogue.available.any()
             return [
                 Advice(
@@ -196,7 +196,7 @@ class Recommender:
         """
         at_ms, newest_ms = asked_ms
         rows = candidates.rows if chosen is None else np.take_along_axis(candidates.rows, chosen, axis=1)
-        together = co_features(candidates, interests.weights, chosen)
+        together = co_features(candidates, interests.remembered, chosen)
         told = np.empty((*together.shape[1:], len(FEATURES)), np.float32)
         told[..., :3] = np.moveaxis(together, 0, -1)
         told[..., 3] = self._catalogue.popularity[rows][:, None, :]

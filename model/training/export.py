@@ -26,7 +26,7 @@ from model.training.graphs import AGES, Weights, interest_graph, item_graph, sco
 from model.training.lessons import Lessons
 from model.training.line_weights import KIND_FACTORS, examples, of_table, strengths
 from model.training.network import Towers
-from model.training.scoring import Learned
+from model.training.scoring import Learned, remembering
 
 WINDOWS = 256
 """Real windows that the gate compares."""
@@ -86,9 +86,10 @@ def weights_of(learned: Learned, worth: Worth, heard: Collection[Kind] = KINDS) 
         heard: kinds of which training saw lines. The zero-shot recency is not for those that push away: who has said no
             means it for longer.
     """
-    table = [float(value) for value in learned.recency] + [0.0] * (AGES - len(learned.recency))
+    beyond = (0.0,) * (AGES - len(learned.recency))
     return Weights(
-        recency=tuple(table),
+        recency=(*learned.recency.tolist(), *beyond),
+        memory=(*remembering(learned, worth.memory).recency.tolist(), *beyond) if worth.memory else (),
         unheard=frozenset(kind for kind in KINDS if kind not in heard and KIND_FACTORS[kind] > 0),
         lines=of_table(learned.lines),
         scale=learned.scale,

@@ -38,6 +38,8 @@ class Weights:
 
     recency: tuple[float, ...] = ZERO_SHOT_RECENCY
     """By how many newer lines a line has: what is left of its weight."""
+    memory: tuple[float, ...] = ()
+    """The same of what is left of the weight of its pairs; (): what recency leaves."""
     unheard: frozenset[Kind] = frozenset()
     """Kinds of which training saw no line: they keep the zero-shot recency. Baskets teach that order says nothing, and
     whoever searches for a cat's food after barbecues would be shown beef."""
@@ -66,9 +68,9 @@ def interest_graph(weights: Weights) -> bytes:
     """Sum of line vectors, weighted by recency and behaviour (`line_weights`); for R variants of each window at once.
 
     Inputs vectors (B, N, D), kinds (B, N), numbers (B, N, F), twins (B, N, N), keep (B, R, N); outputs interests
-    (B, R, D) of unit length (zero stays zero) and weights (B, R, N). A line's age is the number of newer lines that the
-    variant keeps, and it says again what the older ones of its item said that the variant keeps: without a line all is
-    exactly as if it had never been.
+    (B, R, D) of unit length (zero stays zero), weights (B, R, N) and, where pairs have a memory of their own,
+    remembered (B, R, N). A line's age is the number of newer lines that the variant keeps, and it says again what the
+    older ones of its item said that the variant keeps: without a line all is exactly as if it had never been.
     """
     graph = _Graph()
     graph.constant("kind_factors", [weights.lines.kinds[kind] for kind in KINDS])
@@ -99,11 +101,13 @@ def interest_graph(weights: Weights) -> bytes:
         graph.add("Gather", ["tables", "kinds"], "table")
         graph.add("Unsqueeze", ["table", "row"], "table_rows")
         graph.add("Add", ["age", "table_rows"], age)
-    graph.constant("recency_table", weights.recency + (ZERO_SHOT_RECENCY if weights.unheard else ()))
     graph.add("Cast", [age], "age_place", to=TensorProto.INT64)
-    graph.add("Gather", ["recency_table", "age_place"], "recency")
-    graph.add("Mul", ["recency", "strengths"], "strengths_now")
-    graph.add("Mul", ["strengths_now", "keep"], "weights")
+    tables = {"weights": weights.recency} | ({"remembered": weights.memory} if weights.memory else {})
+    for name, table in tables.items():
+        graph.constant(f"{name}_by_age", table + (ZERO_SHOT_RECENCY if weights.unheard else ()))
+        graph.add("Gather", [f"{name}_by_age", "age_place"], f"{name}_left")
+        graph.add("Mul", [f"{name}_left", "strengths"], f"{name}_of_all")
+        graph.add("Mul", [f"{name}_of_all", "keep"], name)
     graph.add("MatMul", ["weights", "vectors"], "sums")
     graph.unit("sums", "interests", weights.heads)
     return graph.bytes(
@@ -115,7 +119,7 @@ def interest_graph(weights: Weights) -> bytes:
             "twins": (TensorProto.FLOAT, ["B", "N", "N"]),
             "keep": (TensorProto.FLOAT, ["B", "R", "N"]),
         },
-        {"interests": ["B", "R", "D"], "weights": ["B", "R", "N"]},
+        {"interests": ["B", "R", "D"], **{name: ["B", "R", "N"] for name in tables}},
     )
 
 

@@ -16,7 +16,7 @@ from model.training.baselines.protocol import Asked
 from model.training.examples import Mask
 from model.training.lessons import Lessons
 from model.training.metrics import values
-from model.training.scoring import Learned, item_matrix, judged, neighbours, shrunk, tower_scores
+from model.training.scoring import Learned, item_matrix, judged, neighbours, remembering, shrunk, tower_scores
 
 HIDDEN = 0.1
 """Share of the items that are taken for new."""
@@ -46,7 +46,7 @@ def new_items(
     asked: Asked,
     counts: npt.NDArray[np.int64],
     shrink: float,
-    pairs: sparse.csr_array,
+    pairs: tuple[sparse.csr_array, float],
     beside: Floats,
     cost: float = COST,
 ) -> NewItems:
@@ -58,7 +58,7 @@ def new_items(
         asked: the same, as requests.
         counts: (I,) touches of the training events.
         shrink: of `shrunk`.
-        pairs: (I, I) weighted co-occurrence.
+        pairs: (I, I) weighted co-occurrence, and their memory.
         beside: (Q, I) what else counts.
         cost: share of NDCG@10 of all requests, those for new items among them, that may be given up.
     """
@@ -73,8 +73,8 @@ def new_items(
     learned = shrunk(learned, neighbours(learned.texts, left), shrink)
     lend = lending(learned.texts, lenders)
     learned = learned._replace(own=lend @ learned.own, context=lend @ learned.context)
-    windows = item_matrix(learned, lessons)
-    counted = (windows @ pairs).tocsc()
+    windows = item_matrix(remembering(learned, pairs[1]), lessons)
+    counted = (windows @ pairs[0]).tocsc()
     plain = tower_scores(learned, lessons) + beside
     plain[:, lenders] += counted[:, lenders].toarray()
     without = plain.copy()

@@ -131,6 +131,13 @@ def tower_scores(learned: Learned, lessons: Lessons) -> Floats:
     return scores
 
 
+def remembering(learned: Learned, memory: float) -> Learned:
+    """The same with a recency of which each newer line leaves `memory`; 0: as it was learned."""
+    if not memory:
+        return learned
+    return learned._replace(recency=np.float32(memory) ** np.arange(len(learned.recency), dtype=np.float32))
+
+
 def pair_matrices(counted: Cooccurrence, items: Items) -> tuple[sparse.csr_array, sparse.csr_array]:
     """(I, I) directed and symmetric co-occurrence by item number."""
     numbers = np.array([items.numbers[item_id] for item_id in counted.item_ids], np.int64)

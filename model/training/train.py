@@ -167,7 +167,7 @@ def _learned(course: Course, settings: TrainSettings, folder: Path | None, watch
     return _Learned(fitted, worth, pairs, lessons, known)
 
 
-NOTHING = Worth(0, *(0.0,) * 10, steps={}, new_items={})
+NOTHING = Worth(0, *(0.0,) * 11, steps={}, new_items={})
 """Where there is no validation to choose by."""
 
 

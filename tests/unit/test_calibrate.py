@@ -95,6 +95,26 @@ def test_of_the_ways_to_count_the_best_is_taken(log: Log, learned: Learned, put:
         assert calibrate(log, learned, touched(log, train), given, *put).counting == number
 
 
+def test_pairs_are_remembered_for_as_long_as_they_tell_what_comes(learned: Learned) -> None:
+    # Two things that go with what will be wanted, then two that go with nothing and differ from user to user.
+    dice = np.random.default_rng(2)
+    rows = []
+    for user in range(150):
+        what = int(dice.integers(4))
+        walked = [what, what + 4, *(12 + dice.permutation(8)[:2]), what + 8]
+        for step, item in enumerate(walked):
+            at = MIDNIGHT + user * DAY_MS + step
+            rows.append({"user_id": f"u{user}", "kind": "click", "item_id": f"i{item:02d}", "at": at})
+    log = log_of(rows)
+    every = np.ones(len(log), np.bool_)
+    requests = replay(log, leave_one_out(log).test, every, LINES, AGE_MS)
+    put = asked(log, requests), lessons(log, requests, codes_of(log))
+    short = learned._replace(recency=np.float32(0.01) ** np.arange(LINES))
+    worth = calibrate(log, short, touched(log, every), [count(log, Counting(lag_power=0.0, shrink=1.0))], *put)
+    assert worth.memory > 0.3
+    assert worth.steps["directed"] > worth.steps["towers"] + 0.2
+
+
 def test_pairs_stand_at_their_items_numbers(log: Log) -> None:
     counted = count(log, Counting(), leave_one_out(log).train)
     directed, symmetric = (matrix.toarray() for matrix in pair_matrices(counted, log.items))

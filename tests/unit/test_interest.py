@@ -116,6 +116,18 @@ def test_row_one_and_n_is_the_interest_as_if_line_n_had_never_been(tower: Intere
         np.testing.assert_allclose(whole.vectors[0, 1 + n], without.vectors[0, 0], atol=1e-6)
 
 
+@pytest.mark.parametrize("memory", [(), tuple(0.9**age for age in range(AGES))])
+def test_pairs_fade_as_interests_do_or_by_a_memory_of_their_own(tmp_path: Path, memory: tuple[float, ...]) -> None:
+    bundle = make_bundle(tmp_path, weights=Weights(memory=memory))
+    vectors = np.random.default_rng(0).normal(size=(1, N, D)).astype(np.float32)
+    found = run(Interest(bundle), vectors, [line("click"), line("dislike"), line("click"), line("impression")])
+    assert found.weights[0, 0].tolist() == pytest.approx([0.25, -0.5, 1, 0, 0, 0])
+    left = 0.9 if memory else 0.5
+    assert found.remembered[0, 0].tolist() == pytest.approx([left**2, -left, 1, 0, 0, 0])
+    assert found.remembered[0, 3].tolist() == pytest.approx([left, -1, 0, 0, 0, 0])  # Without the newer click.
+    assert [each.shape[1] for each in found.whole()] == [1, 1, 1]
+
+
 def test_nothing_known_is_all_zeros(tower: Interest) -> None:
     vectors = np.zeros((1, N, D), np.float32)
     found = tower(vectors, told([]), variants(np.zeros((1, N), bool)))

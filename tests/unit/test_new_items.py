@@ -52,7 +52,7 @@ def chosen(texts: Floats, *, blind: bool, pairs: Floats | None = None, cost: flo
         texts, projection.astype(np.float32), own, context, np.ones(1, np.float32), 10.0, PRIOR.table(), *nobody
     )
     matrix = sparse.csr_array(np.zeros((ITEMS, ITEMS), np.float32) if pairs is None else pairs)
-    return new_items(learned, lessons, asked, np.full(ITEMS, 9), 1.0, matrix, np.zeros((1, 1), np.float32), cost)
+    return new_items(learned, lessons, asked, np.full(ITEMS, 9), 1.0, (matrix, 0.0), np.zeros((1, 1), np.float32), cost)
 
 
 def test_where_the_towers_are_blind_kin_finds_new_items(texts: Floats) -> None:

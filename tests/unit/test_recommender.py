@@ -7,6 +7,7 @@ import pytest
 
 from model.catalogue import Catalogue
 from model.item_tower import AsTheyAre, item_tower
+from model.training.graphs import AGES, Weights
 from model.window import EMPTY, Window
 from stream.recommender import COLD_EVENTS, Advice, Recommender
 from tests.shop import AT, Shop, line, shelved, window
@@ -129,6 +130,28 @@ def test_no_list_holds_an_item_twice(tmp_path: Path) -> None:
     listed = ids(advise(shop.recommender(), window(line("click", "red boots"))))
     assert listed[0] == "blue boots"
     assert len(listed) == len(set(listed)) == 10
+
+
+@pytest.mark.parametrize("remembered", [False, True])
+def test_what_goes_with_an_older_item_is_wanted_for_as_long_as_pairs_are_remembered(
+    tmp_path: Path, remembered: bool
+) -> None:
+    log = tmp_path / "log.jsonl"
+    pairs = [(f"{user}{at}", item, at) for user in range(30) for at, item in enumerate(["red boots", "black violin"])]
+    log.write_text(
+        "".join(
+            f'{{"user_id":"u{user[:-1]}","item_id":"{item}","type":"click","timestamp":{1_600_000_000 + at}}}\n'
+            for user, item, at in pairs
+        )
+    )
+    newest_alone = (1.0,) + (0.0,) * (AGES - 1)
+    weights = Weights(recency=newest_alone, memory=(1.0,) * AGES if remembered else ())
+    shop = Shop(tmp_path, log=log, log_format="common", weights=weights)
+    seen = window(line("click", "red boots"), line("click", "red honey"))
+    listed = advise(shop.recommender(), seen).items
+    assert (listed[0].item_id == "black violin") == remembered
+    if remembered:
+        assert listed[0].because[0][0] == seen.lines[0].event_id
 
 
 @pytest.mark.parametrize(
