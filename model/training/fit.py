@@ -52,8 +52,11 @@ class FitSettings:
     epochs: int = 5
     learning_rate: float = 2e-3
     dropout: float = 0.3
-    text_scale: float = 0.5
-    """How long a text's vector is before training, against learned vectors that begin at zero."""
+    text_scale: float = 1.0
+    """How long a text's vector is before training, against learned vectors that begin at zero. Less: what few events
+    say is learned by heart. NDCG@10 on validation with .5 and 1: Beauty .0898 and .0902 (users without ties .0539 and
+    .0545), UCI .3205 and .3193, Amazon Office .162 and .163, Industrial .110 and .111; on test, whose events are later
+    than all that was learned, Office .1195 and .1229, Industrial .0935 and .0965."""
     batch: int = 0
     """Examples of one step; 0: so that an epoch has STEPS_AN_EPOCH, within BATCHES."""
     negatives: int = 0

@@ -34,7 +34,7 @@ from tests.shop import COLOURS, THEMES, line, make_bundle, shelved, window
 DAY_MS = 86_400_000
 MIDNIGHT = 1_699_920_000_000
 TITLES = [f"{colour} {word}" for words in THEMES.values() for word in words for colour in COLOURS]
-SETTINGS = TrainSettings(FitSettings(dim=16, epochs=20, learning_rate=2e-2, batch=64, bf16=False))
+SETTINGS = TrainSettings(FitSettings(dim=16, epochs=20, learning_rate=2e-2, text_scale=0.5, batch=64, bf16=False))
 PAIRS = {"red boots": "green piano", "red jam": "white hose", "red guitar": "blue sandals", "red spade": "black honey"}
 """What shoppers buy after what, and no title tells."""
 
