@@ -39,7 +39,7 @@ def tune(bundle: Path | None, trials: int, storage: Path | None, **given: Any) -
 
     from model.training import together
     from model.training.course import Course
-    from model.training.fit import FitSettings, FitWatch, fit, read
+    from model.training.fit import FitSettings, FitWatch, fit, read, text_scale_of
     from model.training.tune import search
 
     together.join(given["device"], given["threads"])
@@ -57,7 +57,8 @@ def tune(bundle: Path | None, trials: int, storage: Path | None, **given: Any) -
             words, valid = course.query_vectors, course.sample
             return fit(course.texts, learning, known, settings, queries=words, valid=valid, watch=watch).ndcg
 
-        start = FitSettings(seed=given["seed"], device=given["device"])
+        text_scale = text_scale_of(len(learning.targets) / known.sum())
+        start = FitSettings(seed=given["seed"], device=given["device"], text_scale=text_scale)
         study = f"{len(learning.targets)} windows, texts {read(course.texts)}"
         best, ndcg = search(score, start, trials, storage, study, lambda text: click.echo(text, err=True))
     changed = {name: value for name, value in asdict(best).items() if value != getattr(FitSettings(), name)}

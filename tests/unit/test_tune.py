@@ -7,7 +7,7 @@ from pathlib import Path
 from model.training.fit import Epoch, FitSettings, FitWatch
 from model.training.tune import SPACE, search
 
-START = FitSettings(epochs=5)
+START = FitSettings(epochs=5, text_scale=1.0)
 
 
 def score(settings: FitSettings, watch: FitWatch) -> float:
