@@ -8,12 +8,14 @@ from model.catalogue import Catalogue
 from model.item_tower import LENDERS, AsTheyAre
 from model.popularity import HALF_LIFE_MS, add_counts
 from model.prices import FARTHEST
+from model.training import calibrate as chosen
 from model.training.baselines.protocol import Asked, asked
 from model.training.calibrate import calibrate
 from model.training.examples import DAY_MS, replay
 from model.training.lessons import Lessons, codes_of, lessons, touched
 from model.training.line_weights import PRIOR
 from model.training.logs.columns import Items, Log
+from model.training.new_items import NewItems
 from model.training.pairs import Counting, count
 from model.training.scoring import (
     Learned,
@@ -113,6 +115,33 @@ def test_pairs_are_remembered_for_as_long_as_they_tell_what_comes(learned: Learn
     worth = calibrate(log, short, touched(log, every), [count(log, Counting(lag_power=0.0, shrink=1.0))], *put)
     assert worth.memory > 0.3
     assert worth.steps["directed"] > worth.steps["towers"] + 0.2
+
+
+def test_memories_are_compared_by_all_that_is_scored_in_the_end(
+    learned: Learned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # People who walk at random: with .7 directed pairs bring most, and with none all together.
+    dice = np.random.default_rng(0)
+    rows = []
+    for user in range(60):
+        for step in range(6):
+            at = MIDNIGHT + (user % 30 + step) * DAY_MS + user
+            rows.append({"user_id": f"u{user}", "kind": "click", "item_id": f"i{dice.integers(ITEMS):02d}", "at": at})
+    log = log_of(rows)
+    split = leave_one_out(log)
+    requests = replay(log, split.valid, split.train, LINES, AGE_MS)
+    put = asked(log, requests), lessons(log, requests, codes_of(log))
+    monkeypatch.setattr(chosen, "new_items", lambda *_: NewItems(0.0, 0.0, {}))
+    given = log, learned, touched(log, split.train), [count(log, Counting(shrink=1.0), split.train)], *put
+    alone = {}
+    for memory in chosen.MEMORIES:
+        with monkeypatch.context() as only:
+            only.setattr(chosen, "MEMORIES", (memory,))
+            alone[memory] = calibrate(*given).steps
+    worth = calibrate(*given)
+    assert worth.steps == alone[worth.memory]
+    assert worth.steps["fresh"] == max(steps["fresh"] for steps in alone.values())
+    assert max(alone, key=lambda memory: alone[memory]["directed"]) != worth.memory
 
 
 def test_pairs_stand_at_their_items_numbers(log: Log) -> None:
