@@ -90,7 +90,7 @@ beauty-by-time: $(STAMPS)/train $(BUNDLE) $(WEIGHTS)
 		--baselines cooccurrence,frozen+cooccurrence,now,live,frozen+live --out build/beauty/by-time-tables
 
 # The towers in the repository: learned from the demo's shop, by households that do not shop in the demo. Its encoder is
-# taken as it comes: spread over these 2,400 names (Recall@10 .0650 with, .0650 without) it would add 300 KB here.
+# taken as it comes: spread over these 2,400 names (level: Recall@10 .0650 with and without) it would add 300 KB here.
 SHOP := build/demo
 SHOP_LOG := --log $(SHOP)/log/events.jsonl --items $(SHOP)/log/items.jsonl
 demo-towers: $(STAMPS)/train $(BUNDLE)
