@@ -167,7 +167,7 @@ def _pairs(
     """The count whose directed pairs bring most with this memory, and what goes beside it.
 
     Memories are compared by all that is scored in the end: the one whose directed pairs alone bring most may leave
-    the least to the rest (the demo's shop: .0696 and at last .0715, and with none .0686 and .0726).
+    the least to the rest (the demo's shop: .0696 and at last .0715, and with none .0686 and .0725).
     """
     brings = [_best(scores, (windows @ pairs[0]).toarray(), GRID, asked)[2] for pairs in pairs_of]
     counting = int(np.argmax(brings))
