@@ -98,14 +98,13 @@ def calibrate(
         learned: by the towers.
         counts: (I,) touches of the training events.
         counted: pairs of the training events, counted in several ways of which the best is chosen.
-        asked: Q validation requests.
+        asked: Q validation requests. Those for items without an event choose what new items are worth, and no more.
         lessons: the same, as windows.
         new_cost: share of NDCG@10 that may be given up for new items.
     """
-    most = max(min(MOST, SCORES // max(len(counts), 1)), 1)
-    if len(asked.targets) > most:
-        some = np.sort(np.random.default_rng(0).permutation(len(asked.targets))[:most])
-        asked, lessons = asked.only(some), lessons.only(some)
+    wide, wide_lessons = _drawn(asked, lessons, counts)
+    known = np.flatnonzero(counts[wide.targets])
+    asked, lessons = wide.only(known), wide_lessons.only(known)
     told: dict[str, float] = {}
     beside = neighbours(learned.texts, counts)
     tried = {each: ndcg(tower_scores(shrunk(learned, beside, each), lessons), asked) for each in SHRINKS}
@@ -114,7 +113,8 @@ def calibrate(
     told["towers"], told["shrink"] = tried[0.0], tried[shrink]
     scores = tower_scores(learned, lessons)
     pairs_of = [pair_matrices(each, log.items) for each in counted]
-    apart_by = prices_apart(log.items, learned, lessons)
+    wide_apart = prices_apart(log.items, learned, wide_lessons)
+    apart_by = wide_apart[known]
     selling = away(asked, lessons)[:, None] * popularity_at(log, asked.at_ms, len(counts))
     fresh = freshness_at(log, asked.at_ms, len(counts))
     tuned = (
@@ -126,8 +126,8 @@ def calibrate(
     together = sum(
         np.float32(pairs.weights[name]) * matrix for name, matrix in zip(VALUES, pairs_of[pairs.counting], strict=False)
     )
-    beside_pairs = np.float32(pairs.weights["apart"]) * apart_by
-    new = new_items(bare, lessons, asked, counts, shrink, (together, pairs.memory), beside_pairs, new_cost)
+    beside_pairs = np.float32(pairs.weights["apart"]) * wide_apart
+    new = new_items(bare, wide_lessons, wide, counts, shrink, (together, pairs.memory), beside_pairs, new_cost)
     known_kin, kin_shrink = 0.0, 0.0
     if new.kin:
         known_kin, kin_shrink, scores = _known_by_kin(scores, pairs.windows, beside, asked)
@@ -142,6 +142,19 @@ def calibrate(
         **clock,
     }
     return Worth(pairs.counting, pairs.memory, shrink, **chosen, steps=told | steps, new_items=new.told)
+
+
+def _drawn(asked: Asked, lessons: Lessons, counts: npt.NDArray[np.int64]) -> tuple[Asked, Lessons]:
+    """At most MOST requests for items with events, and of those for items without as large a share."""
+    most = max(min(MOST, SCORES // max(len(counts), 1)), 1)
+    known = counts[asked.targets] > 0
+    share = min(most / max(known.sum(), 1), 1.0)
+    some = [
+        rows[np.random.default_rng(0).permutation(len(rows))[: round(share * len(rows))]]
+        for rows in (np.flatnonzero(known), np.flatnonzero(~known))
+    ]
+    rows = np.sort(np.concatenate(some))
+    return asked.only(rows), lessons.only(rows)
 
 
 class _Pairs(NamedTuple):

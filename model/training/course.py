@@ -117,22 +117,25 @@ class Course:
 
     @cached_property
     def valid(self) -> tuple[Asked, Lessons]:
-        """Validation requests of items that training sees and the user has not, whose windows hold something."""
+        """Validation requests for items that are not hidden and the user has not had, whose windows hold something."""
         among = self.rows | self._rows(self._split.valid)
         requests = replay(self.log, self._split.valid, among, self.base.lines, self.base.age_ms)
         put = self._lessons(requests)
-        known = known_items(self.log, self.rows)[put.targets]
-        some = np.flatnonzero((put.items >= 0).any(axis=1) & known & ~had_already(requests))
+        wanted = (put.items >= 0).any(axis=1) & ~had_already(requests)
+        if self._hidden is not None:
+            wanted &= ~self._hidden[put.targets]
+        some = np.flatnonzero(wanted)
         return asked(self.log, requests.only(some)), put.only(some)
 
     @cached_property
     def sample(self) -> tuple[Asked, Lessons] | None:
-        """Those of them that are asked after each epoch; None where there are none."""
+        """Those of them that are asked after each epoch: for items that training sees. None where there are none."""
         valid, put = self.valid
-        if not len(put.targets):
+        known = np.flatnonzero(known_items(self.log, self.rows)[put.targets])
+        if not len(known):
             return None
         most = max(SCORES // max(len(self.log.items), 1), 1)
-        chosen = np.sort(np.random.default_rng(0).permutation(len(put.targets))[:most])
+        chosen = known[np.sort(np.random.default_rng(0).permutation(len(known))[:most])]
         return valid.only(chosen), put.only(chosen)
 
     @property

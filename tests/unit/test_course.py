@@ -59,10 +59,17 @@ def test_validation_joins_and_test_never_does(log: Log, base: Bundle) -> None:
     assert "red spade" not in names(log, np.flatnonzero(known))
 
 
-def test_a_validation_target_that_training_never_saw_chooses_nothing(log: Log, base: Bundle) -> None:
+def test_a_validation_target_that_training_never_saw_chooses_no_epoch(log: Log, base: Bundle) -> None:
     course = Course(log, leave_one_out(log), base)
-    assert len(course.valid[0].targets) == 0
+    assert names(log, course.valid[0].targets) == ["red guitar"] * 2
     assert course.sample is None
+
+
+def test_nobody_asks_for_hidden_items_on_validation(log: Log, base: Bundle) -> None:
+    split, hidden = hide_items(log, leave_one_out(log), 0.5, seed=1)
+    assert not hidden[Course(log, split, base, hidden).valid[0].targets].any()
+    everything = np.ones_like(hidden)
+    assert len(Course(log, split, base, everything).valid[0].targets) == 0
 
 
 def test_hidden_items_stay_hidden_when_validation_joins(log: Log, base: Bundle) -> None:
