@@ -108,7 +108,7 @@ def test_what_goes_with_the_lenders_goes_with_the_new(texts: Floats, monkeypatch
         monkeypatch.setattr(f"model.training.new_items.{grid}", (0.0,))
     pairs = np.where(texts @ texts.T > 0.9, np.float32(1), np.float32(0))
     found, without = chosen(texts, blind=True, pairs=pairs).told, chosen(texts, blind=True).told
-    assert found["hidden"] > found["hidden, no pairs lent"] + 0.1
+    assert found["hidden"] > found["hidden, no pairs lent"] + 0.04
     assert without["hidden"] == without["hidden, no pairs lent"]
 
 
