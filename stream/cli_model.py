@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from stream.errors import Exit
+from stream.errors import Exit, WrongUsage
 from stream.options import WHITEN, ModelName, format_option
 from stream.out import OutBundle, OutFolder, tell_replaced
 
 if TYPE_CHECKING:
     from model.training.logs.forms import Format
 
+FEWEST_TEXTS = 100
+"""On which two precisions are compared."""
 BUNDLE = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -142,6 +144,8 @@ def export(bundle: Path, out: Path, precision: Literal["fp32", "fp16", "int8"], 
     from model.training import grafting
 
     lines = [line.strip() for line in texts if line.strip()] if texts else None
+    if lines is not None and len(lines) < FEWEST_TEXTS:
+        raise WrongUsage(f"--texts {texts.name} holds {len(lines)} texts", f"give {FEWEST_TEXTS} or more, one a line")
     tell_replaced(out)
     parity = grafting.at_precision(Bundle.load(bundle), precision, out, lines)
     click.echo(orjson.dumps({"model": Bundle.load(out).model, **parity._asdict()}).decode())

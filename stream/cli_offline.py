@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from stream.errors import Exit, WrongUsage
-from stream.options import between, format_option, split_option, topic_options
+from stream.options import MOST_THREADS, SEED, between, format_option, split_option, topic_options
 from stream.out import OutFolder
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ FOLDER = click.Path(path_type=Path)
     type=click.FloatRange(0, 0.9),
     help="Hide this share of the items from training, to judge on new ones.",
 )
-@click.option("--hide-seed", default=0, show_default=True, help="Which items are hidden.")
+@click.option("--hide-seed", default=0, show_default=True, type=SEED, help="Which items are hidden.")
 @click.option(
     "--shuffle-ties",
     is_flag=True,
@@ -64,10 +64,16 @@ FOLDER = click.Path(path_type=Path)
     help="Before the test, baselines learn from and shelves count validation events, too, as `train` does by default.",
 )
 @click.option("--users", default=0, type=click.IntRange(0), help="Judge on a random sample of so many.  [default: all]")
-@click.option("--seconds", default=330.0, show_default=True, help="Longest that one neural baseline trains.")
+@click.option(
+    "--seconds",
+    default=330.0,
+    show_default=True,
+    type=click.FloatRange(0, 1e7),
+    help="Longest that one neural baseline trains.",
+)
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N; int8 stays on the CPU.")
-@click.option("--threads", default=2, show_default=True, type=click.IntRange(1), help="Cores.")
-@click.option("--seed", default=0, show_default=True, help="Of the neural baselines, and of --shuffle-ties.")
+@click.option("--threads", default=2, show_default=True, type=click.IntRange(1, MOST_THREADS), help="Cores.")
+@click.option("--seed", default=0, show_default=True, type=SEED, help="Of the neural baselines, and of --shuffle-ties.")
 def evaluate(bundles: tuple[Path, ...], beside: Path | None, out: Path | None, clock: bool, **given: Any) -> int:
     """Judge BUNDLEs by the code that serves them, beside tuned baselines: all rank all items for the same requests.
 
@@ -116,6 +122,9 @@ def _setup(bundles: tuple[Path, ...], clock: bool, given: dict[str, Any]) -> tup
     if given["hide"]:
         split, hidden = hide_items(log, split, given["hide"], given["hide_seed"])
     loaded = [Bundle.load(path) for path in bundles]
+    for each in loaded:
+        for doubt in _knows_already(each.manifest.training, given):
+            click.echo(f"{each.model} {doubt}: its figures here are not those of what it has not seen", err=True)
     twice = {each.model for each in loaded if sum(other.model == each.model for other in loaded) > 1}
     if twice:
         raise WrongUsage(f"{min(twice)} is given twice", "one bundle is one seed: name each once")
@@ -159,6 +168,23 @@ def _setup(bundles: tuple[Path, ...], clock: bool, given: dict[str, Any]) -> tup
         say=lambda text: click.echo(text, err=True),
     )
     return setup, served
+
+
+def _knows_already(training: dict[str, Any], given: dict[str, Any]) -> list[str]:
+    """What of the answers a bundle has learned from, by what its manifest says of its training."""
+    settings = training.get("settings")
+    if settings is None:
+        return []
+    found = []
+    if given["hide"] and training.get("hide") != given["hide"]:
+        found.append(f"was trained without --hide {given['hide']:g}")
+    elif given["hide"] and training.get("hide_seed", given["hide_seed"]) != given["hide_seed"]:
+        found.append(f"was trained with --hide-seed {training['hide_seed']}")
+    if given["on"] == "valid" and settings.get("refit"):
+        found.append("has learned from validation's events at last (train --refit)")
+    if training.get("split", given["how"]) != given["how"]:
+        found.append(f"was trained with --split {training['split']}")
+    return found
 
 
 FLAT_TOKENS = 128

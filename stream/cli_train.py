@@ -14,25 +14,25 @@ import click
 
 from stream.cli_offline import FOLDER, read_log_and_split
 from stream.errors import Exit, WrongUsage
-from stream.options import WHITEN, ModelName, format_option, split_option, topic_options
+from stream.options import MOST_THREADS, SEED, WHITEN, ModelName, format_option, split_option, topic_options
 from stream.out import OutBundle, OutFolder, tell_replaced
 
 if TYPE_CHECKING:
     from model.training.train import Trained
 
 SETTINGS = {
-    "dim": 1,
-    "epochs": 1,
-    "batch": 0,
-    "learning_rate": 0,
-    "dropout": 0,
-    "text_scale": 0,
-    "negatives": 0,
-    "adjustment": 0,
-    "cut": 0,
-    "patience": 1,
+    "dim": (1, 4096),
+    "epochs": (1, 10_000),
+    "batch": (0, 1_000_000),
+    "learning_rate": (0, 1),
+    "dropout": (0, 0.95),
+    "text_scale": (0, 100),
+    "negatives": (0, 10_000_000),
+    "adjustment": (0, 10),
+    "cut": (0, 1),
+    "patience": (1, 10_000),
 }
-"""Names that --set takes -> the least that they may be; see `model.training.fit.FitSettings`."""
+"""Names that --set takes -> the least and the most that they may be; see `model.training.fit.FitSettings`."""
 
 Command = Callable[..., int]
 
@@ -61,9 +61,15 @@ def log_options(command: Command) -> Command:
 def computing_options(command: Command) -> Command:
     """How to compute, the same in all commands that learn."""
     for option in (
-        click.option("--threads", default=2, show_default=True, type=click.IntRange(1), help="Cores."),
+        click.option("--threads", default=2, show_default=True, type=click.IntRange(1, MOST_THREADS), help="Cores."),
         click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N; int8 stays on the CPU."),
-        click.option("--seed", default=0, show_default=True, help="The same seed on the same machine learns the same."),
+        click.option(
+            "--seed",
+            default=0,
+            show_default=True,
+            type=SEED,
+            help="The same seed on the same machine learns the same.",
+        ),
     ):
         command = option(command)
     return command
@@ -139,7 +145,7 @@ def computing_options(command: Command) -> Command:
     type=click.FloatRange(0, 0.9),
     help="Hide this share of the items from training; for `evaluate --hide`.",
 )
-@click.option("--hide-seed", default=0, show_default=True, help="Which items are hidden.")
+@click.option("--hide-seed", default=0, show_default=True, type=SEED, help="Which items are hidden.")
 @click.option("--no-bar", is_flag=True, help="No progress bar.")
 @click.option("--json", "as_line", is_flag=True, help="One JSON line; so it is too where stdout is no terminal.")
 @computing_options
@@ -176,7 +182,7 @@ def train(out: Path, bundle: Path | None, as_line: bool, **given: Any) -> int:
     if given["encoder"] is not None:  # Each of several processes has its own.
         number = f"-{together.rank()}" if together.rank() else ""
         adapted = (given["checkpoints"] or out.parent / f".{out.name}-checkpoints") / f"encoder{number}"
-    about |= {"split": given["how"], **{name: given[name] for name in ("whiten", "hide", "shuffle_ties")}}
+    about |= {"split": given["how"], **{name: given[name] for name in ("whiten", "hide", "hide_seed", "shuffle_ties")}}
     try:
         with (
             base_of(log, split, bundle, given, adapted) as base,
@@ -295,6 +301,7 @@ def _changed(settings: Any, changes: tuple[str, ...]) -> Any:
             told[name] = type(getattr(settings, name))(value) if name in SETTINGS else int("none")
         except ValueError:
             raise WrongUsage(f"--set {change}", f"give NAME=NUMBER, of {', '.join(SETTINGS)}") from None
-        if not told[name] >= SETTINGS[name]:  # Not a number is less than nothing, too.
-            raise WrongUsage(f"--set {change}", f"give at least {SETTINGS[name]:g}")
+        least, most = SETTINGS[name]
+        if not least <= told[name] <= most:  # Not a number is neither.
+            raise WrongUsage(f"--set {change}", f"give {least:g} to {most:,}")
     return replace(settings, **told)

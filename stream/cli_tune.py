@@ -14,6 +14,25 @@ from stream.errors import Exit, WrongUsage
 from stream.options import WHITEN
 
 
+class Storage(click.ParamType):
+    """A file of SQLite, which may be there or not."""
+
+    name = "FILE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The file, once trials can be written to it."""
+        file = Path(value)
+        try:
+            head = file.read_bytes()[:16] if file.exists() else b""
+        except OSError as error:
+            self.fail(f"{file} cannot be read ({error.strerror}); name a file", param, ctx)
+        if head and head != b"SQLite format 3\0":
+            self.fail(f"{file} holds something else; name a file of an earlier search, or a new one", param, ctx)
+        if not file.parent.is_dir():
+            self.fail(f"{file.parent} is no folder; make it, or name another file", param, ctx)
+        return file
+
+
 @click.command(short_help="Search the settings of training that suit a log.")
 @log_options
 @click.option("--bundle", type=FOLDER, help="Whose encoder and windows.  [default: the ready zero-shot bundle]")
@@ -25,7 +44,7 @@ from stream.options import WHITEN
     type=click.IntRange(1),
     help="Trials in all, those that --storage remembers among them.",
 )
-@click.option("--storage", type=click.Path(dir_okay=False, path_type=Path), help="A file that remembers the trials.")
+@click.option("--storage", type=Storage(), help="A file that remembers the trials.")
 @computing_options
 def tune(bundle: Path | None, trials: int, storage: Path | None, **given: Any) -> int:
     """Try settings of the towers by Optuna, judged on validation; the defaults are tried first.

@@ -47,6 +47,11 @@ class ClientProperties(click.ParamType):
         return dict(resolved(told_properties(value, typed=source is click.core.ParameterSource.COMMANDLINE)))
 
 
+MOST_THREADS = 1024
+"""Of a process; onnxruntime ends with a million, and says nothing."""
+SEED = click.IntRange(0, 2**31 - 1)
+"""What NumPy, torch and Optuna all take."""
+
 WHITEN = click.option(
     "--whiten/--no-whiten",
     default=True,

@@ -20,6 +20,10 @@ class OutFolder(click.ParamType):
         folder = Path(value)
         if folder.exists() and not folder.is_dir():
             self.fail(f"{folder} is a file; name a folder", param, ctx)
+        try:
+            self._free(folder)
+        except FileExistsError as error:
+            self.fail(f"{error}; name another folder", param, ctx)
         there = self._written(folder)
         while not there.exists():
             there = there.parent
@@ -31,6 +35,11 @@ class OutFolder(click.ParamType):
             self.fail(f"{folder} cannot be written: {why}; name one where you may write", param, ctx)
         return folder
 
+    def _free(self, folder: Path) -> None:
+        """Raises FileExistsError where somebody else's files are: a bundle gives way to a bundle with all it holds."""
+        if (folder / "manifest.json").is_file():
+            raise FileExistsError(f"{folder} is a bundle's")
+
     def _written(self, folder: Path) -> Path:
         """What is written first."""
         return folder
@@ -39,16 +48,10 @@ class OutFolder(click.ParamType):
 class OutBundle(OutFolder):
     """A folder for a bundle: made beside its place, and moved there whole; no other folder gives way to it."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """The folder, once a bundle can take its place."""
+    def _free(self, folder: Path) -> None:
         from model.training.folder import replaceable
 
-        folder = super().convert(value, param, ctx)
-        try:
-            replaceable(folder)
-        except FileExistsError as error:
-            self.fail(f"{error}; name another folder", param, ctx)
-        return folder
+        replaceable(folder)
 
     def _written(self, folder: Path) -> Path:
         return folder.parent

@@ -66,13 +66,16 @@ def resume(
     """Puts towers and optimiser where the checkpoint left them; the best state so far, and how far. None without one.
 
     Raises:
-        ValueError: the folder holds a checkpoint of another training.
+        ValueError: the folder holds a checkpoint of another training, or a damaged one.
     """
     path = folder / FILE
     if not path.exists():
         return None
-    with safetensors.safe_open(path, "pt") as file:
-        about = {name: json.loads(told) for name, told in (file.metadata() or {}).items()}
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            about = {name: json.loads(told) for name, told in (file.metadata() or {}).items()}
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"the checkpoint {path} is damaged ({error}): remove it, and training begins anew") from error
     mine, theirs = _told(training, towers), about.get("training", {})
     others = [name for name in mine if theirs.get(name) != mine[name]]
     if others:

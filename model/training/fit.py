@@ -168,6 +168,8 @@ def fit(
         if at.waited >= settings.patience:
             break
         loss = run.epoch(number, watch.on_step)
+        if not math.isfinite(loss):
+            raise ValueError(f"the loss of epoch {number + 1} is no number: a lower learning_rate may help")
         ndcg = ndcg_at_10(Scoring(towers, valid[1]), valid[0]) if valid is not None else math.nan
         ndcg = together.said_by_the_first(ndcg, device)
         better = valid is None or ndcg > at.best_ndcg

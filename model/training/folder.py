@@ -3,6 +3,7 @@
 Knows nothing of what is in it.
 """
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,10 +20,26 @@ def replaceable(out: Path) -> None:
     """Refuses, before any work, a place where something else is.
 
     Raises:
-        FileExistsError: `out` is there and is no bundle.
+        FileExistsError: `out` is there and is no bundle, or holds what is not the bundle's.
     """
-    if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
+    if not out.exists():
+        return
+    there = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
+    files = _files(out / MANIFEST)
+    if there and files is None:
         raise FileExistsError(f"{out} is there and is no bundle: it will not be replaced")
+    others = sorted(there - {MANIFEST, *(files or ())})
+    if others:
+        raise FileExistsError(f"{out} holds more than a bundle, {others[0]}: it will not be replaced")
+
+
+def _files(manifest: Path) -> set[str] | None:
+    """Names that a manifest tells of, be it of a version that cannot be loaded; None: it is no bundle's."""
+    try:
+        files = json.loads(manifest.read_bytes())["files"]
+        return set(files) if isinstance(files, dict) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 @contextmanager
@@ -30,7 +47,7 @@ def becoming(out: Path) -> Iterator[Path]:
     """An empty folder that takes the place of `out` when the block has ended well.
 
     Raises:
-        FileExistsError: `out` is there and is no bundle.
+        FileExistsError: by `replaceable`.
     """
     replaceable(out)
     out.parent.mkdir(parents=True, exist_ok=True)

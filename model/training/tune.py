@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.trial import TrialState
 
 from model.training.fit import Epoch, FitSettings, FitWatch
 
@@ -33,16 +34,17 @@ def search(
         study: the search's name there: one of another log or encoder must bear another.
         say: told of each trial.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # What goes wrong in a trial is raised.
     trying = optuna.create_study(
         direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=start.seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
         storage=None if storage is None else f"sqlite:///{storage}",
         study_name=study,
         load_if_exists=True,
     )
-    if not trying.trials:
+    done = sum(each.state in (TrialState.COMPLETE, TrialState.PRUNED) for each in trying.trials)
+    trying.sampler = optuna.samplers.TPESampler(seed=start.seed + done)  # Else who goes on tries the same again.
+    if not done and not any(each.state == TrialState.WAITING for each in trying.trials):
         trying.enqueue_trial({name: getattr(start, name) for name in SPACE})
 
     def trial_of(trial: optuna.Trial) -> float:
@@ -56,13 +58,12 @@ def search(
         return score(settings, FitWatch(on_epoch=pruned))
 
     def told(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        given_up = trial.state == optuna.trial.TrialState.PRUNED
+        given_up = trial.state == TrialState.PRUNED
         outcome = "given up" if given_up else f"NDCG@10 {trial.value:.4f}"
         best = f", best {study.best_value:.4f}" if any(each.value is not None for each in study.trials) else ""
         say(f"trial {trial.number + 1}: {_told(trial.params)}: {outcome}{best}")
 
-    left = max(trials - len([each for each in trying.trials if each.state.is_finished()]), 0)
-    trying.optimize(trial_of, n_trials=left, callbacks=[told])
+    trying.optimize(trial_of, n_trials=max(trials - done, 0), callbacks=[told])
     return replace(start, **trying.best_params), trying.best_value
 
 

@@ -114,6 +114,10 @@ def test_a_default_is_told_once() -> None:
         (["train", "--log", "f", "--out", "FILE/new"], Exit.USAGE, "'--out': FILE/new cannot be written: FILE takes"),
         (["train", "--log", "f", "--out", "."], Exit.USAGE, "'--out': . is there and is no bundle: it will not be"),
         (["train", "--log", "f", "--out", "o", "--checkpoints", "FILE"], Exit.USAGE, "'--checkpoints': FILE is a"),
+        (["train", "--log", "f", "--out", "o", "--threads", "100000"], Exit.USAGE, "--threads"),
+        (["evaluate", "--log", "f", "--seed", "-1"], Exit.USAGE, "--seed"),
+        (["tune", "--log", "f", "--storage", "FILE"], Exit.USAGE, "'--storage': FILE holds something else; name"),
+        (["tune", "--log", "f", "--storage", "/nowhere/t"], Exit.USAGE, "'--storage': /nowhere is no folder; make it"),
         (["evaluate", "--log", "f", "--out", "FILE"], Exit.USAGE, "'--out': FILE is a file; name a folder"),
         (["contract", "--out", "FILE"], Exit.USAGE, "'--out': FILE is a file; name a folder"),
         (["contract", "--out", "/proc/new"], Exit.USAGE, "'--out': /proc/new cannot be written: /proc takes no folder"),
@@ -152,7 +156,7 @@ def test_wrong_usage_is_told_in_a_line(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (tmp_path / "FILE").touch()
+    (tmp_path / "FILE").write_text("no folder")
     monkeypatch.chdir(tmp_path)
     assert invoke(arguments) == code
     captured = capsys.readouterr()
@@ -238,6 +242,9 @@ def test_a_file_of_items_that_holds_none_is_bad_input(tmp_path: Path, capsys: py
     (tmp_path / "items").write_bytes(bytes(range(256)))
     assert invoke(["log", str(tmp_path / "log"), "--items", str(tmp_path / "items")]) == Exit.BAD_INPUT
     assert "items holds no item of the form firstclick: none of its 2 lines is one" in capsys.readouterr().err
+    (tmp_path / "items").write_bytes(b"")
+    assert invoke(["log", str(tmp_path / "log"), "--items", str(tmp_path / "items")]) == Exit.BAD_INPUT
+    assert "items holds no item: it is empty" in capsys.readouterr().err
     (tmp_path / "items").write_bytes(b'{"item_id":"i","title":"t"}\nno JSON\n')
     assert invoke(["log", str(tmp_path / "log"), "--items", str(tmp_path / "items")]) == Exit.DONE
 

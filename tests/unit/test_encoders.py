@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from model.bundle import Bundle
+from model.bundle import MANIFEST, Bundle
 from model.encoder import Encoder
 from model.tokenizer import open_tokenizer, token_ids
 from model.training.encoders import EncoderError, find
@@ -106,15 +106,20 @@ def test_a_graph_that_is_no_text_encoder_is_refused(tmp_path: Path) -> None:
 def test_a_bundle_is_replaced_whole_and_anything_else_is_left_alone(tmp_path: Path) -> None:
     encoder, out = str(encoder_folder(tmp_path / "encoder")), tmp_path / "out"
     first = init(encoder, out)
-    (out / "left over").write_text("x")
     assert init(encoder, out, reading=Reading(max_tokens=32)).model != first.model
-    assert not (out / "left over").exists()
+    (out / "notes").write_text("x")
+    with pytest.raises(FileExistsError, match="holds more than a bundle, notes"):
+        init(encoder, out)
+    assert (out / "notes").read_text() == "x"
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     other = tmp_path / "thesis"
     other.mkdir()
     (other / "chapter").write_text("x")
-    with pytest.raises(FileExistsError, match="will not be replaced"):
-        init(encoder, other)
+    for manifest in (None, b"{}", b"no JSON", b'{"files": ["chapter"]}'):
+        if manifest is not None:
+            (other / MANIFEST).write_bytes(manifest)
+        with pytest.raises(FileExistsError, match="will not be replaced"):
+            init(encoder, other)
     assert (other / "chapter").read_text() == "x"
 
 

@@ -276,6 +276,42 @@ def test_the_command_judges_a_bundle_from_files(log: Log, tmp_path: Path, capsys
     assert f"{bundle.model} is given twice" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("training", "options", "said"),
+    [
+        ({"hide": 0.0}, ["--hide", "0.2"], "was trained without --hide 0.2"),
+        ({"hide": 0.2, "hide_seed": 1}, ["--hide", "0.2"], "was trained with --hide-seed 1"),
+        ({"hide": 0.2, "hide_seed": 0}, ["--hide", "0.2"], None),
+        ({"settings": {"refit": True}}, ["--on", "valid"], "has learned from validation's events"),
+        ({"settings": {"refit": True}}, [], None),
+        ({"split": "time"}, [], "was trained with --split time"),
+    ],
+)
+def test_who_has_seen_the_answers_is_said_to_have(
+    log: Log,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    training: dict[str, Any],
+    options: list[str],
+    said: str | None,
+) -> None:
+    bundle = make_bundle(tmp_path)
+    manifest = orjson.loads((bundle.path / "manifest.json").read_bytes())
+    manifest["training"] = {"settings": {"refit": False}, **training}
+    (bundle.path / "manifest.json").write_bytes(orjson.dumps(manifest))
+    assert invoke(["evaluate", str(bundle.path), *written(log, tmp_path), "--baselines", "none", *options]) == Exit.DONE
+    doubts = [line for line in capsys.readouterr().err.splitlines() if "not seen" in line]
+    assert len(doubts) == (said is not None)
+    assert said is None or said in doubts[0]
+
+
+def test_tables_are_not_written_into_a_bundle(log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = make_bundle(tmp_path)
+    asked = ["evaluate", *written(log, tmp_path), "--baselines", "frozen-last", "--out", str(bundle.path)]
+    assert invoke(asked) == Exit.USAGE
+    assert f"{bundle.path} is a bundle's; name another folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("options", "first"), [([], 0.0), (["--refit"], 1.0), (["--refit", "--on", "valid"], 0.0)])
 def test_the_shelf_has_counted_what_its_bundles_have_learned_from(
     options: list[str], first: float, tmp_path: Path

@@ -106,6 +106,22 @@ def test_a_checkpoint_of_another_training_is_refused(texts: np.ndarray, tmp_path
         fit(texts[::-1].copy(), chain(200, 0), known, replace(SETTINGS, epochs=1), folder=tmp_path)
 
 
+def test_a_damaged_checkpoint_is_named(texts: np.ndarray, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    known, settings = np.ones(ITEMS, np.bool_), replace(SETTINGS, epochs=1)
+    fit(texts, chain(200, 0), known, settings, folder=tmp_path)
+    written = (tmp_path / checkpoint.FILE).read_bytes()
+    for left in (0, 100, len(written) - 1):
+        (tmp_path / checkpoint.FILE).write_bytes(written[:left])
+        with pytest.raises(ValueError, match=f"{checkpoint.FILE} is damaged .*: remove it"):
+            fit(texts, chain(200, 0), known, settings, folder=tmp_path)
+
+
+def test_a_loss_that_is_no_number_ends_the_training(texts: np.ndarray) -> None:  # type: ignore[type-arg]
+    settings = replace(SETTINGS, learning_rate=1e30)
+    with pytest.raises(ValueError, match=r"loss of epoch \d is no number: a lower learning_rate"):
+        fit(texts, chain(200, 0), np.ones(ITEMS, np.bool_), settings)
+
+
 def test_a_checkpoint_without_a_parameter_or_of_another_shape_is_another_training(
     texts: np.ndarray,  # type: ignore[type-arg]
     tmp_path: Path,

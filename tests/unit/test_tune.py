@@ -4,6 +4,8 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from model.training.fit import Epoch, FitSettings, FitWatch
 from model.training.tune import SPACE, search
 
@@ -38,6 +40,24 @@ def test_a_search_goes_on_where_it_was(tmp_path: Path) -> None:
     _, value = search(score, START, trials=5, storage=tmp_path / "trials.db", say=said.append)
     assert value <= 1
     assert [line.split(":")[0] for line in said] == [f"trial {number}" for number in range(1, 6)]
+
+
+def test_who_goes_on_tries_nothing_twice_and_a_broken_trial_is_none(tmp_path: Path) -> None:
+    tried: list[FitSettings] = []
+
+    def noted(settings: FitSettings, watch: FitWatch) -> float:
+        tried.append(settings)
+        return score(settings, watch)
+
+    def interrupted(settings: FitSettings, watch: FitWatch) -> float:
+        raise KeyboardInterrupt
+
+    for trials in (2, 4, 6):
+        with pytest.raises(KeyboardInterrupt):
+            search(interrupted, START, trials, tmp_path / "trials.db")
+        search(noted, START, trials, tmp_path / "trials.db")
+    assert len(tried) == len(set(map(str, tried))) == 6
+    assert tried[0] == START
 
 
 def test_a_hopeless_trial_is_given_up() -> None:

@@ -172,6 +172,8 @@ def read_log(
     if not of_events:
         raise LogError(f"{', '.join(map(str, events)) or 'nothing'} holds no file of the form {log_format}")
     files = [[File(path) for path in paths] for paths in (of_items, of_events)]
+    if items:
+        _check_filled(files[0])
     all_bytes = sum(file.bytes for part in files for file in part)
     growing, before = Growing(), 0
     steps = zip(files, (shape.items, shape.events), (growing.add_item, growing.add), strict=True)
@@ -200,13 +202,20 @@ def read_items(files: Sequence[Path], log_format: str = "firstclick") -> Items:
     Raises:
         LogError: a file cannot be read, or none of its lines is an item of the form.
     """
-    shape, growing = form(log_format), Growing()
-    for file in map(File, files):
+    shape, growing, read = form(log_format), Growing(), [File(path) for path in files]
+    _check_filled(read)
+    for file in read:
         lines, refused = 0, sum(growing.rejected.values())
         for lines, told in enumerate(shape.items(file), 1):  # noqa: B007 - asked for after the loop
             growing.add_item(told, file.path.name)
         _check_items(growing, file, lines, refused, log_format)
     return _log(growing).items
+
+
+def _check_filled(files: Sequence[File]) -> None:
+    """Raises LogError where files of items hold nothing at all: one that is empty may be a day without a change."""
+    if files and not any(file.bytes for file in files):
+        raise LogError(f"{files[0].path} holds no item: it is empty")
 
 
 def _check_items(growing: Growing, file: File, lines: int, refused: int, log_format: str) -> None:
