@@ -91,7 +91,10 @@ def model_init(
 @click.argument("towers", type=OutFolder())
 @click.option("--small", is_flag=True, help="Round and zip the tables: a third of the size, and another model.")
 def model_take(bundle: Path, towers: Path, small: bool) -> int:
-    """Write the trained part of BUNDLE, all but its encoder, to the folder TOWERS: megabytes, to keep beside code."""
+    """Write the trained part of BUNDLE, all but its encoder, to the folder TOWERS: megabytes, to keep beside code.
+
+    It goes onto the encoder that it was trained on: the ready one after `train --no-whiten`, else a copy of BUNDLE.
+    """
     from model.bundle import Bundle
     from model.training import grafting
 
