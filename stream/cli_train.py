@@ -156,6 +156,7 @@ def train(out: Path, bundle: Path | None, as_line: bool, **given: Any) -> int:
     `firstclick evaluate` judges on them.
     """
     from model.training import together
+    from model.training.checkpoint import CheckpointError
     from model.training.fit import FitSettings
     from model.training.hidden import hide_items
     from model.training.train import TrainSettings, train
@@ -199,6 +200,8 @@ def train(out: Path, bundle: Path | None, as_line: bool, **given: Any) -> int:
                 hidden=hidden,
                 watch=watch,
             )
+    except CheckpointError as error:
+        raise WrongUsage(f"--checkpoints: {error}") from error
     except ValueError as error:
         raise WrongUsage(str(error), "give a longer log, or other options") from error
     finally:

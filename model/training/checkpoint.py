@@ -17,6 +17,10 @@ from torch import Tensor, nn
 FILE = "state.safetensors"
 
 
+class CheckpointError(ValueError):
+    """A checkpoint from which this training cannot go on; says what to do about it."""
+
+
 class Progress(NamedTuple):
     """How far a training has got."""
 
@@ -66,7 +70,7 @@ def resume(
     """Puts towers and optimiser where the checkpoint left them; the best state so far, and how far. None without one.
 
     Raises:
-        ValueError: the folder holds a checkpoint of another training, or a damaged one.
+        CheckpointError: the folder holds a checkpoint of another training, or a damaged one.
     """
     path = folder / FILE
     if not path.exists():
@@ -75,11 +79,11 @@ def resume(
         with safetensors.safe_open(path, "pt") as file:
             about = {name: json.loads(told) for name, told in (file.metadata() or {}).items()}
     except safetensors.SafetensorError as error:
-        raise ValueError(f"the checkpoint {path} is damaged ({error}): remove it, and training begins anew") from error
+        raise CheckpointError(f"{path} is damaged ({error}): remove it, and training begins anew") from error
     mine, theirs = _told(training, towers), about.get("training", {})
     others = [name for name in mine if theirs.get(name) != mine[name]]
     if others:
-        raise ValueError(
+        raise CheckpointError(
             f"{folder} holds a checkpoint of another training: its {', '.join(others)} are not this one's; name "
             "another folder, or remove it"
         )

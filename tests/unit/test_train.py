@@ -317,6 +317,23 @@ def test_settings_that_leave_towers_untrained_are_refused(
     assert f"--set {change}; give " in capsys.readouterr().err
 
 
+def test_a_checkpoint_of_another_training_names_its_option(
+    base: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"event_id": f"e-{number}", **row} for number, row in enumerate(shoppers())]
+    (tmp_path / "events.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
+    asked = ["train", "--log", str(tmp_path / "events.jsonl"), "--bundle", str(base.path), "--no-refit"]
+    asked += ["--set", "epochs=1", "--checkpoints", str(tmp_path / "kept"), "--out", str(tmp_path / "out")]
+    assert invoke(asked) == Exit.DONE
+    model = Bundle.load(tmp_path / "out").model
+    capsys.readouterr()
+    assert invoke([*asked, "--set", "dropout=0.5"]) == Exit.USAGE
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "--checkpoints: " in said
+    assert said.endswith("name another folder, or remove it")
+    assert Bundle.load(tmp_path / "out").model == model
+
+
 def test_a_log_without_a_request_to_choose_by_is_not_searched(
     base: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
