@@ -122,9 +122,8 @@ def _setup(bundles: tuple[Path, ...], clock: bool, given: dict[str, Any]) -> tup
     if given["hide"]:
         split, hidden = hide_items(log, split, given["hide"], given["hide_seed"])
     loaded = [Bundle.load(path) for path in bundles]
-    for each in loaded:
-        for doubt in _knows_already(each.manifest.training, given):
-            click.echo(f"{each.model} {doubt}: its figures here are not those of what it has not seen", err=True)
+    for bundle in loaded:
+        _tell_known_answers(bundle.model, bundle.manifest.training, given)
     twice = {each.model for each in loaded if sum(other.model == each.model for other in loaded) > 1}
     if twice:
         raise WrongUsage(f"{min(twice)} is given twice", "one bundle is one seed: name each once")
@@ -170,21 +169,21 @@ def _setup(bundles: tuple[Path, ...], clock: bool, given: dict[str, Any]) -> tup
     return setup, served
 
 
-def _knows_already(training: dict[str, Any], given: dict[str, Any]) -> list[str]:
-    """What of the answers a bundle has learned from, by what its manifest says of its training."""
-    settings = training.get("settings")
-    if settings is None:
-        return []
+def _tell_known_answers(model: str, training: dict[str, Any], given: dict[str, Any]) -> None:
+    """Says on stderr what of the answers a bundle has learned from, by what its manifest tells of its training."""
+    if "settings" not in training:
+        return
     found = []
     if given["hide"] and training.get("hide") != given["hide"]:
         found.append(f"was trained without --hide {given['hide']:g}")
     elif given["hide"] and training.get("hide_seed", given["hide_seed"]) != given["hide_seed"]:
         found.append(f"was trained with --hide-seed {training['hide_seed']}")
-    if given["on"] == "valid" and settings.get("refit"):
+    if given["on"] == "valid" and training["settings"].get("refit"):
         found.append("has learned from validation's events at last (train --refit)")
     if training.get("split", given["how"]) != given["how"]:
         found.append(f"was trained with --split {training['split']}")
-    return found
+    for doubt in found:
+        click.echo(f"{model} {doubt}: its figures here are not those of what it has not seen", err=True)
 
 
 FLAT_TOKENS = 128

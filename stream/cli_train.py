@@ -178,12 +178,12 @@ def train(out: Path, bundle: Path | None, as_line: bool, **given: Any) -> int:
     hidden = None
     if given["hide"]:
         split, hidden = hide_items(log, split, given["hide"], given["hide_seed"])
-    about |= {"data": given["data"]} if given["data"] else {}
     adapted = None
     if given["encoder"] is not None:  # Each of several processes has its own.
         number = f"-{together.rank()}" if together.rank() else ""
         adapted = (given["checkpoints"] or out.parent / f".{out.name}-checkpoints") / f"encoder{number}"
-    about |= {"split": given["how"], **{name: given[name] for name in ("whiten", "hide", "hide_seed", "shuffle_ties")}}
+    told = ("data", "whiten", "hide", "hide_seed", "shuffle_ties")
+    about |= {"split": given["how"], **{name: given[name] for name in told if given[name] is not None}}
     try:
         with (
             base_of(log, split, bundle, given, adapted) as base,
@@ -206,9 +206,8 @@ def train(out: Path, bundle: Path | None, as_line: bool, **given: Any) -> int:
         raise WrongUsage(str(error), "give a longer log, or other options") from error
     finally:
         together.leave()
-    if made is None:  # One of several processes, and not the first.
-        return Exit.DONE
-    click.echo(_summary(made, out) if sys.stdout.isatty() and not as_line else _line(made))
+    if made is not None:  # Else one of several processes, and not the first.
+        click.echo(_summary(made, out) if sys.stdout.isatty() and not as_line else _line(made))
     return Exit.DONE
 
 

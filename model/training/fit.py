@@ -147,7 +147,7 @@ def fit(
         watch: who looks on.
 
     Raises:
-        ValueError: there is nothing to learn from, or the folder holds a checkpoint of another training.
+        ValueError: there is nothing to learn from, the folder's checkpoint does not fit, or the loss is no number.
     """
     if not len(lessons.targets):
         raise ValueError("there is nothing to learn from: no user has two touches")
@@ -168,8 +168,6 @@ def fit(
         if at.waited >= settings.patience:
             break
         loss = run.epoch(number, watch.on_step)
-        if not math.isfinite(loss):
-            raise ValueError(f"the loss of epoch {number + 1} is no number: a lower learning_rate may help")
         ndcg = ndcg_at_10(Scoring(towers, valid[1]), valid[0]) if valid is not None else math.nan
         ndcg = together.said_by_the_first(ndcg, device)
         better = valid is None or ndcg > at.best_ndcg
@@ -246,7 +244,11 @@ class _Run:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
     def epoch(self, number: int, on_step: Callable[[Step], None]) -> float:
-        """Every example once; the mean loss."""
+        """Every example once; the mean loss.
+
+        Raises:
+            ValueError: it is no number.
+        """
         self.towers.train()
         losses = torch.zeros((), device=self.device)
         total = self.settings.epochs * self.steps
@@ -262,6 +264,8 @@ class _Run:
             self.optimizer.step()
             losses += loss.detach()
             on_step(Step(step + 1, total, number, float(loss.detach()), rate))
+        if not math.isfinite(float(losses)):
+            raise ValueError(f"the loss of epoch {number + 1} is no number: a lower learning_rate may help")
         return float(losses) / self.steps
 
     def _batches(self, number: int) -> Iterator[Tensor]:
