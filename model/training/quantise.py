@@ -65,6 +65,8 @@ def convert(found: Found, precision: Precision, texts: Sequence[str] | None = No
     """
     matrix, plain = matrix_of(found.graph), bare(found)
     model = onnx.load_from_string(plain.graph)
+    if any(node.op_type.startswith("MatMulInteger") for node in model.graph.node):
+        raise EncoderError("this encoder is int8, and what it lost cannot be had back: take it in fp32")
     made = {"fp32": _fused, "fp16": _half, "int8": _int8}[precision](model)
     converted = replace(plain, graph=made.SerializeToString(deterministic=True))
     if matrix is not None:

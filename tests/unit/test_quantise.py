@@ -109,6 +109,13 @@ def test_a_graph_without_weights_to_quantise_is_refused(found: Found, tmp_path: 
         convert(find(str(encoder_folder(tmp_path))), "int8", TITLES)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_what_int8_has_lost_is_not_said_to_be_had_back(found: Found, precision: Precision) -> None:
+    small, _ = convert(found, "int8", TITLES)
+    with pytest.raises(EncoderError, match="is int8, and what it lost"):
+        convert(small, precision, TITLES)
+
+
 def test_a_tokenizer_that_knows_no_probe_is_compared_on_its_own_words(found: Found) -> None:
     texts = known(Tokenizer.from_buffer(found.tokenizer))
     assert len(set(texts)) > 100
