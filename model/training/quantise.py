@@ -66,7 +66,7 @@ def convert(found: Found, precision: Precision, texts: Sequence[str] | None = No
     matrix, plain = matrix_of(found.graph), bare(found)
     model = onnx.load_from_string(plain.graph)
     if any(node.op_type.startswith("MatMulInteger") for node in model.graph.node):
-        raise EncoderError("this encoder is int8, and what it lost cannot be had back: take it in fp32")
+        raise EncoderError("this encoder is int8 already: leave --precision out, or take it in fp32")
     made = {"fp32": _fused, "fp16": _half, "int8": _int8}[precision](model)
     converted = replace(plain, graph=made.SerializeToString(deterministic=True))
     if matrix is not None:
@@ -183,8 +183,6 @@ def _int8(model: onnx.ModelProto) -> onnx.ModelProto:
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
-    if any(node.op_type.startswith("MatMulInteger") for node in model.graph.node):
-        raise EncoderError("this encoder is int8 already: leave --precision out")
     add_pre_process_metadata(model)  # Else a warning advises what onnxruntime does anyway when it opens the graph.
     with tempfile.TemporaryDirectory() as folder:
         quantize_dynamic(

@@ -102,9 +102,6 @@ def test_a_limit_below_nothing_would_let_all_through() -> None:
 
 
 def test_a_graph_without_weights_to_quantise_is_refused(found: Found, tmp_path: Path) -> None:
-    made, _ = convert(found, "int8", TITLES)
-    with pytest.raises(EncoderError, match="int8 already"):
-        convert(made, "int8", TITLES)
     with pytest.raises(EncoderError, match="no product with fp32 weights"):
         convert(find(str(encoder_folder(tmp_path))), "int8", TITLES)
 
@@ -112,7 +109,7 @@ def test_a_graph_without_weights_to_quantise_is_refused(found: Found, tmp_path: 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_what_int8_has_lost_is_not_said_to_be_had_back(found: Found, precision: Precision) -> None:
     small, _ = convert(found, "int8", TITLES)
-    with pytest.raises(EncoderError, match="is int8, and what it lost"):
+    with pytest.raises(EncoderError, match="int8 already"):
         convert(small, precision, TITLES)
 
 
