@@ -208,7 +208,7 @@ def dump(
 @firstclick.command(short_help="Tell what is in a log and what is wrong with it, before training.")
 @click.argument("logs", nargs=-1, type=click.Path(path_type=Path), metavar="[FILES]...")
 @click.option("--items", multiple=True, type=click.Path(path_type=Path), help="Files of items; may be repeated.")
-@format_option()
+@format_option
 @topic_options
 @click.option("--json", "as_line", is_flag=True, help="One JSON line instead of a table.")
 def log(as_line: bool, **given: Any) -> int:

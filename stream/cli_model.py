@@ -55,7 +55,7 @@ def model() -> None:
     "teach the encoder in what this shop's products differ.",
 )
 @WHITEN
-@format_option("--log-format")
+@format_option
 @click.option("--name", default="zero-shot", show_default=True, type=ModelName(), help="Begins the model's name.")
 @click.option("--licence", default="", help="Of the encoder, where its package does not say.")
 def model_init(

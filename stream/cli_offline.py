@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from stream.errors import Exit, WrongUsage
-from stream.options import MOST_THREADS, SEED, between, format_option, split_option, topic_options
+from stream.options import MOST_THREADS, SEED, Device, between, format_option, split_option, topic_options
 from stream.out import OutFolder
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ FOLDER = click.Path(path_type=Path)
 @click.argument("bundles", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="[BUNDLE]…")
 @click.option("--log", "logs", multiple=True, type=FOLDER, help="File or folder of events; may be repeated.")
 @click.option("--items", multiple=True, type=FOLDER, help="File of products, where --log brings none; may be repeated.")
-@format_option()
+@format_option
 @topic_options
 @split_option
 @click.option(
@@ -71,7 +71,9 @@ FOLDER = click.Path(path_type=Path)
     type=click.FloatRange(0, 1e7),
     help="Longest that one neural baseline trains.",
 )
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N; int8 stays on the CPU.")
+@click.option(
+    "--device", default="cpu", show_default=True, type=Device(), help="cpu, cuda or cuda:1; int8 stays on the CPU."
+)
 @click.option("--threads", default=2, show_default=True, type=click.IntRange(1, MOST_THREADS), help="Cores.")
 @click.option("--seed", default=0, show_default=True, type=SEED, help="Of the neural baselines, and of --shuffle-ties.")
 def evaluate(bundles: tuple[Path, ...], beside: Path | None, out: Path | None, clock: bool, **given: Any) -> int:

@@ -14,7 +14,7 @@ import click
 
 from stream.cli_offline import FOLDER, read_log_and_split
 from stream.errors import Exit, WrongUsage
-from stream.options import MOST_THREADS, SEED, WHITEN, ModelName, format_option, split_option, topic_options
+from stream.options import MOST_THREADS, SEED, WHITEN, Device, ModelName, format_option, split_option, topic_options
 from stream.out import OutBundle, OutFolder, tell_replaced
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def log_options(command: Command) -> Command:
         click.option(
             "--items", multiple=True, type=FOLDER, help="File of products, where --log brings none; may be repeated."
         ),
-        format_option(),
+        format_option,
         topic_options,
         split_option,
         click.option(
@@ -62,7 +62,13 @@ def computing_options(command: Command) -> Command:
     """How to compute, the same in all commands that learn."""
     for option in (
         click.option("--threads", default=2, show_default=True, type=click.IntRange(1, MOST_THREADS), help="Cores."),
-        click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N; int8 stays on the CPU."),
+        click.option(
+            "--device",
+            default="cpu",
+            show_default=True,
+            type=Device(),
+            help="cpu, cuda or cuda:1; int8 stays on the CPU.",
+        ),
         click.option(
             "--seed",
             default=0,

@@ -5,8 +5,9 @@ is right, wherever a value comes from.
 """
 
 import enum
+import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 from urllib.parse import urlsplit
@@ -72,6 +73,18 @@ class ModelName(click.ParamType):
 
         if not NAME.fullmatch(value):
             self.fail(f"{value!r}: send 1 to 64 of a-z, 0-9 and '-'; it becomes part of a topic's name", param, ctx)
+        return str(value)
+
+
+class Device(click.ParamType):
+    """What computes: its name is refused at once, one that is not there when it is asked for."""
+
+    name = "DEVICE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name itself."""
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", value):
+            self.fail(f"{value!r}: give cpu, cuda or cuda:1", param, ctx)
         return str(value)
 
 
@@ -282,12 +295,14 @@ LOG_FORMATS = ("firstclick", "common", "amazon2018", "amazon2023", "recbole", "m
 """As in `model.training.logs.forms`, which a test compares: to import it would slow down every `--help`."""
 
 
-def format_option(option: str = "--format", name: str = "log_format") -> Callable[[Any], Any]:
-    """A decorator that gives a command `--format`, by this name."""
+def format_option(command: Any) -> Any:
+    """Decorates a command with `--format`."""
     told = "Form of the files. firstclick: JSON lines, as the topics carry them. common: flat JSON lines of user_id, "
     told += "item_id, type, timestamp. The others are of public data sets."
     choice = click.Choice(LOG_FORMATS)
-    return click.option(option, name, type=choice, default="firstclick", show_default=True, help=told)
+    return click.option("--format", "log_format", type=choice, default="firstclick", show_default=True, help=told)(
+        command
+    )
 
 
 def split_option(command: Any) -> Any:

@@ -145,6 +145,7 @@ def _learned(course: Course, settings: TrainSettings, folder: Path | None, watch
     fitted = learn(lessons, known, valid=course.sample, folder=first)
     counted, worth = [count(log, each, rows) for each in settings.countings], NOTHING
     if course.sample is None:
+        watch.say("nothing to choose by: validation asks for no item that was learned; pairs count for nothing")
         return _Learned(fitted, worth, counted[worth.counting], lessons, known)
     if together.rank() == 0:
         watch.say("choosing what co-occurrence, what sells and new items are worth")

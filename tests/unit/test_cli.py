@@ -115,6 +115,8 @@ def test_a_default_is_told_once() -> None:
         (["train", "--log", "f", "--out", "."], Exit.USAGE, "'--out': . is there and is no bundle: it will not be"),
         (["train", "--log", "f", "--out", "o", "--checkpoints", "FILE"], Exit.USAGE, "'--checkpoints': FILE is a"),
         (["train", "--log", "f", "--out", "o", "--threads", "100000"], Exit.USAGE, "--threads"),
+        (["train", "--log", "f", "--out", "o", "--device", "tpu"], Exit.USAGE, "'tpu': give cpu, cuda or cuda:1"),
+        (["evaluate", "--log", "f", "--device", "cuda:x"], Exit.USAGE, "'cuda:x': give cpu, cuda or cuda:1"),
         (["evaluate", "--log", "f", "--seed", "-1"], Exit.USAGE, "--seed"),
         (["tune", "--log", "f", "--storage", "FILE"], Exit.USAGE, "'--storage': FILE holds something else; name"),
         (["tune", "--log", "f", "--storage", "/nowhere/t"], Exit.USAGE, "'--storage': /nowhere is no folder; make it"),

@@ -106,8 +106,11 @@ def test_a_log_without_a_single_event_is_refused(tmp_path: Path, content: bytes)
 
 
 def test_a_log_that_is_not_there_or_breaks_off_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LogError, match="nowhere"):
+    with pytest.raises(LogError, match=r"nowhere\.jsonl cannot be read: No such file or directory$"):
         read_log([tmp_path / "nowhere.jsonl"])
+    (tmp_path / "rows.jsonl").write_bytes(b'{"user_id":"u","item_id":"i","type":"click","timestamp":1}\n')
+    with pytest.raises(LogError, match=r"no event of the form firstclick \(--format names another\); rows\.jsonl:1: "):
+        read_log([tmp_path / "rows.jsonl"])
     with pytest.raises(LogError, match="holds no file of the form recbole"):
         read_log([tmp_path], log_format="recbole")
     packed = gzip.compress(b"".join(orjson.dumps(click(number)) + b"\n" for number in range(5000)))

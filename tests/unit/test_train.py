@@ -342,6 +342,8 @@ def test_a_log_without_a_request_to_choose_by_is_not_searched(
         for n in range(25)
     ]
     (tmp_path / "events.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
-    asked = ["tune", "--log", str(tmp_path / "events.jsonl"), "--bundle", str(base.path), "--trials", "1"]
-    assert invoke(asked) == Exit.USAGE
+    log = ["--log", str(tmp_path / "events.jsonl"), "--bundle", str(base.path)]
+    assert invoke(["tune", *log, "--trials", "1"]) == Exit.USAGE
     assert "choose by" in capsys.readouterr().err
+    assert invoke(["train", *log, "--set", "epochs=1", "--out", str(tmp_path / "out")]) == 0
+    assert "nothing to choose by" in capsys.readouterr().err, "it trains, and says what nobody has chosen"

@@ -192,7 +192,7 @@ def read_log(
     log = _log(growing)
     if not len(log):
         fault = next((told for reason, told in log.faults.items() if not reason.startswith("item ")), "it is empty")
-        raise LogError(f"{of_events[0]} holds no event of the form {log_format}; {fault}")
+        raise LogError(f"{of_events[0]} holds no event of the form {log_format} (--format names another); {fault}")
     return log
 
 

@@ -101,7 +101,9 @@ class File:
                         yield number, line
                 self._read_bytes = self.read_bytes
         except (OSError, EOFError, zlib.error) as error:
-            raise LogError(f"{self.path} cannot be read after line {number}: {error}") from error
+            where = f" after line {number}" if number else ""
+            said = getattr(error, "strerror", None) or error
+            raise LogError(f"{self.path} cannot be read{where}: {said}") from error
 
 
 def _unpacked(raw: BufferedReader) -> IO[bytes]:
