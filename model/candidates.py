@@ -57,6 +57,8 @@ class Counts(NamedTuple):
     """Who borrows from them."""
     live: LiveIndex
     """The shelf's."""
+    touches: Floats
+    """(M,) by `touches`."""
     taught: bool
     """Whether towers have learned from what was counted."""
 
@@ -84,6 +86,14 @@ class Candidates(NamedTuple):
     pairs: Pairs
     slots: Rows
     """(P,) slot of each pair's neighbour, -1 if it is no candidate."""
+
+
+def touches(counted: Cooccurrence, shelf_rows: Rows, size: int) -> Floats:
+    """(M,) events of training of each row's item: `size` rows, of which (I,) `shelf_rows` hold what was counted."""
+    found: Floats = np.zeros(size, np.float32)
+    there = shelf_rows >= 0
+    found[shelf_rows[there]] = counted.events[there]
+    return found
 
 
 def counted_pairs(numbers: Rows, live_numbers: Rows, counts: Counts) -> Pairs:
@@ -114,7 +124,7 @@ def counted_pairs(numbers: Rows, live_numbers: Rows, counts: Counts) -> Pairs:
     told = np.zeros((3, len(live_rows)), np.float32)
     told[1] = np.concatenate([after.weights * share[after.sources], before.weights * share[before.sources]])
     if counts.taught and len(live_rows):
-        told[1] *= _news(counts)[live_rows]
+        told[1] *= _news(counts, live_rows)
     told[0] = told[1]
     told[0, len(after.rows) :] *= BACK if counts.taught else 0
     sources = np.concatenate([pairs.sources[on_shelf], lent.sources, after.sources, before.sources])
@@ -125,14 +135,12 @@ def counted_pairs(numbers: Rows, live_numbers: Rows, counts: Counts) -> Pairs:
     return Pairs(users, lines, found, values, ends)
 
 
-def _news(counts: Counts) -> Floats:
-    """(M,) by how much a live pair with each row's item outweighs one of training: 1 where the towers know it well, 0
+def _news(counts: Counts, rows: Rows) -> Floats:
+    """(P,) by how much a live pair with each row's item outweighs one of training: 1 where the towers know it well, 0
     where they know all of it."""
-    events = np.zeros(counts.live.size, np.float32)
-    there = counts.shelf_rows >= 0
-    events[counts.shelf_rows[there]] = counts.counted.events[there]
-    heard = (events > 0) & (counts.live.newest_ms <= counts.counted.until_ms)
-    return np.where(heard, 0, 1 + MORE * FEW / (events + FEW)).astype(np.float32)
+    touched = counts.touches[rows]
+    heard = (touched > 0) & (counts.live.newest_ms[rows] <= counts.counted.until_ms)
+    return np.where(heard, 0, 1 + MORE * FEW / (touched + FEW)).astype(np.float32)
 
 
 def retrieve(

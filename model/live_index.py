@@ -52,11 +52,6 @@ class LiveIndex:
         self._starts: Rows = np.zeros(1, np.int64)  # By the earlier item's number: where its pairs begin among
         self._places: Rows = np.zeros(0, np.int64)  # these: row * KEPT + place in the row's record.
 
-    @property
-    def size(self) -> int:
-        """Rows that there is room for."""
-        return len(self._steps)
-
     def grow(self, capacity: int) -> None:
         """Makes room for so many rows."""
         more = capacity - len(self._steps)

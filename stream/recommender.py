@@ -14,7 +14,7 @@ import numpy as np
 
 from model import cooccurrence
 from model.bundle import Bundle
-from model.candidates import Candidates, Counts, Limits, co_features, counted_pairs, pairs_of_ids, retrieve
+from model.candidates import Candidates, Counts, Limits, co_features, counted_pairs, pairs_of_ids, retrieve, touches
 from model.catalogue import Catalogue, Lent, Rows
 from model.encoder import Encoder
 from model.event import Kind
@@ -119,7 +119,7 @@ class Recommender:
         self._counted = cooccurrence.load(bundle)
         self._counted_rows = catalogue.watch(self._counted.item_ids)
         self._counted_numbers = counted_as(catalogue.tower.item_ids, self._counted)
-        self._lent: tuple[Lent, Borrowers] | None = None
+        self._shelf: tuple[Lent, Borrowers, Floats] | None = None  # As it stood when it last took or lost an item.
 
     def recommend(self, windows: Sequence[Window], at_ms: Sequence[int] | None = None) -> list[Advice]:
         """Advice for each of B windows, in order.
@@ -238,10 +238,12 @@ class Recommender:
     def _counts(self) -> Counts:
         """Where pairs come from, as the catalogue stands."""
         lent = self._catalogue.lent
-        if self._lent is None or self._lent[0] is not lent:
-            self._lent = lent, borrowers(lent, self._counted_numbers, len(self._counted.item_ids))
+        if self._shelf is None or self._shelf[0] is not lent:
+            to = borrowers(lent, self._counted_numbers, len(self._counted.item_ids))
+            self._shelf = lent, to, touches(self._counted, self._counted_rows, len(self._catalogue.vectors))
+        _, to, touched = self._shelf
         taught = len(self._counted_numbers) > 0
-        return Counts(self._counted, self._counted_rows, self._lent[1], self._catalogue.live, taught)
+        return Counts(self._counted, self._counted_rows, to, self._catalogue.live, touched, taught)
 
     def _hidden(self, window: Window, lines: Sequence[Line]) -> set[int]:
         """Rows of the items that this user must not get: had, refused, or seen just now."""

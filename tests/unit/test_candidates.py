@@ -15,6 +15,7 @@ from model.candidates import (
     counted_pairs,
     pairs_of_ids,
     retrieve,
+    touches,
 )
 from model.catalogue import Catalogue
 from model.cooccurrence import cooccurrence
@@ -60,11 +61,10 @@ class World:
         self.hidden = [set(dice.integers(1, ITEMS, 9).tolist()) for _ in range(B)]
         self.known = dice.uniform(size=B) < 0.7
         to = borrowers(self.catalogue.lent, counted_as((), self.counted), len(counted))
-        nothing_live = np.full_like(self.numbers, -1)
+        nothing_live, rows = np.full_like(self.numbers, -1), self.catalogue.watch(counted)
+        seen = touches(self.counted, rows, len(self.catalogue.vectors))
         self.pairs: Pairs = counted_pairs(
-            self.numbers,
-            nothing_live,
-            Counts(self.counted, self.catalogue.watch(counted), to, self.catalogue.live, False),
+            self.numbers, nothing_live, Counts(self.counted, rows, to, self.catalogue.live, seen, False)
         )
 
     def candidates(self) -> Candidates:
@@ -184,7 +184,8 @@ def told_of_b_and_new(taught: bool, until_ms: int = 0) -> Floats:
     counted = cooccurrence(["a", "b"], *of_pairs, np.array([20.0, 4.0]), 30.0, until_ms)
     to = borrowers(catalogue.lent, counted_as((), counted), 2)
     live_numbers = np.array([[catalogue.live.number("a"), -1]])
-    counts = Counts(counted, catalogue.watch(["a", "b"]), to, catalogue.live, taught)
+    rows = catalogue.watch(["a", "b"])
+    counts = Counts(counted, rows, to, catalogue.live, touches(counted, rows, len(catalogue.vectors)), taught)
     pairs = counted_pairs(np.array([[0, -1]]), live_numbers, counts)
     slots = np.array([0 if row == catalogue.row("b") else 1 for row in pairs.rows])
     candidates = Candidates(np.array([[catalogue.row("b"), catalogue.row("new")]]), pairs, slots)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model.candidates import Counts, counted_pairs
+from model.candidates import Counts, counted_pairs, touches
 from model.catalogue import Catalogue
 from model.cooccurrence import cooccurrence
 from model.item_tower import LENDERS, ItemVectors
@@ -49,7 +49,9 @@ def test_a_new_item_has_the_mean_of_its_lenders_pairs_and_is_their_kin(seed: int
     numbers = dice.integers(-1, KNOWN, (USERS, LINES))
     to = borrowers(catalogue.lent, counted_as(tower.item_ids, counted), KNOWN)
     nothing_live = np.full_like(numbers, -1)
-    pairs = counted_pairs(numbers, nothing_live, Counts(counted, catalogue.watch(IDS), to, catalogue.live, True))
+    rows = catalogue.watch(IDS)
+    seen = touches(counted, rows, len(catalogue.vectors))
+    pairs = counted_pairs(numbers, nothing_live, Counts(counted, rows, to, catalogue.live, seen, True))
     found = np.zeros((3, USERS, LINES, len(names) + 1))
     np.add.at(found, (slice(None), pairs.users, pairs.lines, pairs.rows), pairs.values)
     # Each pair once: the list's scores are assigned by place, not added.
