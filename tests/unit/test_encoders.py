@@ -3,6 +3,7 @@
 import importlib.metadata
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,16 @@ def test_model_onnx_is_preferred_to_its_variants(tmp_path: Path) -> None:
     folder = encoder_folder(tmp_path)
     (folder / "a_quantized.onnx").write_bytes(b"spoilt")
     assert find(str(folder)).graph == (folder / "model.onnx").read_bytes()
+
+
+def test_another_encoder_beneath_a_folder_is_not_taken_for_its_own(tmp_path: Path) -> None:
+    folder = encoder_folder(tmp_path / "encoders" / "own")
+    (folder / "another").mkdir()
+    (folder / "another" / "model.onnx").write_bytes(b"spoilt")
+    own = (folder / "model.onnx").read_bytes()
+    assert find(str(folder)).graph == own
+    shutil.rmtree(folder / "another")
+    assert find(str(folder.parent)).graph == own, "a folder that holds none itself is searched"
 
 
 def test_an_installed_package_is_an_encoder(tmp_path: Path) -> None:
