@@ -57,9 +57,10 @@ beauty-quick: $(STAMPS)/dev $(BUNDLE)
 COUNTING := popularity,recent,cooccurrence,knn,bpr,als,ease
 TITLES := bm25,frozen-mean,frozen-last,frozen-recency,frozen+cooccurrence,ease+frozen
 LOG := --log $(BEAUTY) --format common
+TUNED := --encoder build/encoder --licence Apache-2.0
 beauty: $(STAMPS)/train $(BUNDLE) $(WEIGHTS)
 	for seed in 0 1 2; do \
-		$(BIN)/firstclick train $(LOG) --encoder build/encoder --seed $$seed --checkpoints build/beauty/checkpoints-$$seed \
+		$(BIN)/firstclick train $(LOG) $(TUNED) --seed $$seed --checkpoints build/beauty/checkpoints-$$seed \
 			--no-refit --name train-only --out build/beauty/train-only-$$seed || exit 1; \
 		$(BIN)/firstclick train $(LOG) --bundle build/beauty/checkpoints-$$seed/encoder/base --seed $$seed \
 			--checkpoints build/beauty/checkpoints-$$seed --name refitted --out build/beauty/refitted-$$seed || exit 1; \
@@ -69,14 +70,14 @@ beauty: $(STAMPS)/train $(BUNDLE) $(WEIGHTS)
 	$(BIN)/firstclick evaluate build/beauty/refitted-? $(LOG) --refit --clock \
 		--baselines $(COUNTING),$(TITLES),now,cooccurrence+now,frozen+cooccurrence+now --out build/beauty/refitted-tables
 	for seed in 0 1 2; do \
-		$(BIN)/firstclick train $(LOG) --encoder build/encoder --seed $$seed --no-refit --hide 0.1 --name hidden \
+		$(BIN)/firstclick train $(LOG) $(TUNED) --seed $$seed --no-refit --hide 0.1 --name hidden \
 			--out build/beauty/hidden-$$seed || exit 1; \
 	done
 	$(BIN)/firstclick evaluate build/beauty/hidden-? $(LOG) --hide 0.1 --clock \
 		--baselines $(COUNTING),$(TITLES),now,live,frozen+live --out build/beauty/new-items
 	# A seed is its own shuffled order, too: each bundle is judged on the one that it has learned from.
 	for seed in 0 1 2; do \
-		$(BIN)/firstclick train $(LOG) --encoder build/encoder --seed $$seed --no-refit --shuffle-ties --name shuffled \
+		$(BIN)/firstclick train $(LOG) $(TUNED) --seed $$seed --no-refit --shuffle-ties --name shuffled \
 			--out build/beauty/shuffled-$$seed || exit 1; \
 		$(BIN)/firstclick evaluate build/beauty/shuffled-$$seed $(LOG) --seed $$seed --shuffle-ties \
 			--baselines $(COUNTING),$(TITLES) --out build/beauty/shuffled-ties-$$seed || exit 1; \
@@ -84,7 +85,7 @@ beauty: $(STAMPS)/train $(BUNDLE) $(WEIGHTS)
 
 # Split by time, as a shop lives: the model is of yesterday, and what has happened since is in the live counts alone.
 beauty-by-time: $(STAMPS)/train $(BUNDLE) $(WEIGHTS)
-	$(BIN)/firstclick train $(LOG) --split time --encoder build/encoder --no-refit --name by-time \
+	$(BIN)/firstclick train $(LOG) --split time $(TUNED) --no-refit --name by-time \
 		--checkpoints build/beauty/checkpoints-by-time --out build/beauty/by-time
 	$(BIN)/firstclick evaluate build/beauty/by-time $(dir $(BUNDLE)) $(LOG) --split time --clock --users 2500 \
 		--baselines cooccurrence,frozen+cooccurrence,now,live,frozen+live --out build/beauty/by-time-tables

@@ -49,7 +49,7 @@ REQUIRED = (ENCODER, TOKENIZER, INTEREST, SCORER)
 OPTIONAL = (COOCCURRENCE, ITEMS_GRAPH, ITEMS, SENTIMENT)
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
-REMEDY = "make it anew with `firstclick model init`, or name another with --bundle"
+REMEDY = "make it anew by `firstclick model init` or `train`, or name another"
 
 
 class BundleError(Exception):

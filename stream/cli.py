@@ -278,7 +278,12 @@ for command in (serve, watch, recommend, shop):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The program: runs a command and ends with its code, after one line where it is not 0."""
-    sys.exit(invoke(sys.argv[1:] if arguments is None else arguments))
+    code = invoke(sys.argv[1:] if arguments is None else arguments)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # Of torchrun, and not before: it imports torch.
+        from model.training.together import end
+
+        end(code)
+    sys.exit(code)
 
 
 def invoke(arguments: Sequence[str]) -> int:

@@ -93,11 +93,13 @@ def model_init(
 def model_take(bundle: Path, towers: Path, small: bool) -> int:
     """Write the trained part of BUNDLE, all but its encoder, to the folder TOWERS: megabytes, to keep beside code.
 
-    It goes onto the encoder that it was trained on: the ready one after `train --no-whiten`, else a copy of BUNDLE.
+    It goes onto the encoder that it was trained on: that of the bundle which `train` took; after `--encoder` BUNDLE's.
     """
     from model.bundle import Bundle
     from model.training import grafting
 
+    if any(towers.glob("*")) and not (towers / grafting.TOWERS).is_file():
+        raise WrongUsage(f"{towers} holds other files", "name a folder that is empty, or that `take` has written")
     grafting.take(Bundle.load(bundle), towers, small=small)
     return Exit.DONE
 
@@ -146,9 +148,13 @@ def export(bundle: Path, out: Path, precision: Literal["fp32", "fp16", "int8"], 
     from model.bundle import Bundle
     from model.training import grafting
 
-    lines = [line.strip() for line in texts if line.strip()] if texts else None
+    try:
+        lines = list(dict.fromkeys(line.strip() for line in texts if line.strip())) if texts else None
+    except UnicodeDecodeError as error:
+        raise WrongUsage(f"--texts {texts.name} is not UTF-8", "write it so") from error
     if lines is not None and len(lines) < FEWEST_TEXTS:
-        raise WrongUsage(f"--texts {texts.name} holds {len(lines)} texts", f"give {FEWEST_TEXTS} or more, one a line")
+        few = f"--texts {texts.name} holds {len(lines)} different texts"
+        raise WrongUsage(few, f"give {FEWEST_TEXTS} or more, one a line")
     tell_replaced(out)
     parity = grafting.at_precision(Bundle.load(bundle), precision, out, lines)
     click.echo(orjson.dumps({"model": Bundle.load(out).model, **parity._asdict()}).decode())

@@ -79,8 +79,9 @@ FOLDER = click.Path(path_type=Path)
 def evaluate(bundles: tuple[Path, ...], beside: Path | None, out: Path | None, clock: bool, **given: Any) -> int:
     """Judge BUNDLEs by the code that serves them, beside tuned baselines: all rank all items for the same requests.
 
-    The first BUNDLE is compared with all others. Bundles of one name are seeds of one recipe, one row. Where --hide or
-    --shuffle-ties is given, the bundles should have been trained so, too: `firstclick train` takes the same options.
+    The first BUNDLE is compared with all others. Bundles of one name that differ in their seed alone are one row.
+    Where --hide or --shuffle-ties is given, the bundles should have been trained so, too: `firstclick train` takes the
+    same options.
     """
     from rich.console import Console
 
@@ -140,6 +141,9 @@ def _setup(bundles: tuple[Path, ...], clock: bool, given: dict[str, Any]) -> tup
         # A worker's counts do not stop where the training of its bundle began to choose.
         learned = with_valid(log, split, hidden) if given["refit"] and given["on"] == "test" else split.train
         served, vectors = serving(loaded, log, np.flatnonzero(learned), np.arange(len(log)), **shared)
+        for path, bundle, row in zip(bundles, loaded, served, strict=True):
+            if row.name != bundle.manifest.name:
+                click.echo(f"{row.name} is {path}: others of its name are not seeds of one recipe with it", err=True)
         longer = Bundle(loaded[0].path, loaded[0].manifest.model_copy(update={"max_tokens": FLAT_TOKENS}))
         encode = Encoder(longer, offline_device(longer, given["device"]), given["threads"], cached=CACHED).vectors
     setup = Setup(
@@ -182,6 +186,10 @@ def _tell_known_answers(model: str, training: dict[str, Any], given: dict[str, A
         found.append(f"was trained with --hide-seed {training['hide_seed']}")
     if given["on"] == "valid" and training["settings"].get("refit"):
         found.append("has learned from validation's events at last (train --refit)")
+    if given["shuffle_ties"] and not training.get("shuffle_ties"):
+        found.append("was trained without --shuffle-ties")
+    elif given["shuffle_ties"] and training["settings"]["seed"] != given["seed"]:
+        found.append(f"was trained on the order of --seed {training['settings']['seed']}")
     if training.get("split", given["how"]) != given["how"]:
         found.append(f"was trained with --split {training['split']}")
     for doubt in found:
@@ -243,8 +251,13 @@ def _read_topics(given: dict[str, Any], files: str, own_items: bool) -> "Log":
         return topics.log(progress, given["items"], given["log_format"])
 
 
-def read_log_and_split(given: dict[str, Any]) -> "tuple[Log, Split, dict[str, Any]]":
-    """The log, its ties shuffled where that is asked for; its split; and what a manifest says of which log it was."""
+def read_log_and_split(given: dict[str, Any], *, asked: bool = True) -> "tuple[Log, Split, dict[str, Any]]":
+    """The log, its ties shuffled where that is asked for; its split; and what a manifest says of which log it was.
+
+    Args:
+        given: the command's options.
+        asked: whether there must be something to ask for, on validation and on test.
+    """
     from model.training.examples import shuffled_ties
     from model.training.splits import by_time, leave_one_out
 
@@ -255,8 +268,12 @@ def read_log_and_split(given: dict[str, Any]) -> "tuple[Log, Split, dict[str, An
             raise WrongUsage("--shuffle-ties with --split time", "only leave one out has targets that stay last")
         log = shuffled_ties(log, given["seed"])
     split = leave_one_out(log) if given["how"] == "leave-one-out" else by_time(log)
-    if not len(split.test) or not len(split.valid):
-        raise WrongUsage(f"--split {given['how']} leaves nothing to ask for", "give a longer log")
+    lacking = [name for name, rows in (("valid", split.valid), ("test", split.test)) if not len(rows)]
+    if asked and lacking:
+        own = log.split is not None and given["how"] == "leave-one-out"
+        remedy = "the file's own parts have none of it" if own else "give users of three products and more"
+        other = "; or take --split time" if given["how"] == "leave-one-out" else ""
+        raise WrongUsage(f"--split {given['how']} leaves nothing to ask for in {' and '.join(lacking)}", remedy + other)
     return log, split, told
 
 

@@ -112,6 +112,7 @@ def computing_options(command: Command) -> Command:
     help="Of --encoder in the bundle. fp32, fp16: for a GPU. int8: for CPUs.",
 )
 @WHITEN
+@click.option("--licence", default="", help="Of --encoder, for the manifest.")
 @click.option("--data", help="What the log is, for the manifest: its source, version and licence.")
 @click.option("--name", default="trained", show_default=True, type=ModelName(), help="Begins the model's name.")
 @click.option(
@@ -159,7 +160,8 @@ def train(out: Path, bundle: Path | None, as_line: bool, **given: Any) -> int:
     """Learn item and interest towers from a log, choose on validation, and make a bundle that a worker loads.
 
     At last it tells the model and NDCG@10 on validation; as JSON also all that was chosen. Test events are not read;
-    `firstclick evaluate` judges on them.
+    `firstclick evaluate` judges on them. On several GPUs or machines:
+    `torchrun --nproc-per-node 2 -m -- stream.cli train …` (see torchrun --help).
     """
     from model.training import together
     from model.training.checkpoint import CheckpointError
@@ -180,7 +182,7 @@ def train(out: Path, bundle: Path | None, as_line: bool, **given: Any) -> int:
         name=given["name"],
         threads=given["threads"],
     )
-    log, split, about = read_log_and_split(given)
+    log, split, about = read_log_and_split(given, asked=False)
     hidden = None
     if given["hide"]:
         split, hidden = hide_items(log, split, given["hide"], given["hide_seed"])
@@ -189,11 +191,13 @@ def train(out: Path, bundle: Path | None, as_line: bool, **given: Any) -> int:
         number = f"-{together.rank()}" if together.rank() else ""
         adapted = (given["checkpoints"] or out.parent / f".{out.name}-checkpoints") / f"encoder{number}"
     told = ("data", "whiten", "hide", "hide_seed", "shuffle_ties")
+    if given["encoder"] is not None:
+        about["tuned"] = {name: given[name] for name in ("adapt", "pairs", "precision")} | {"of": given["encoder"].name}
     about |= {"split": given["how"], **{name: given[name] for name in told if given[name] is not None}}
     try:
         with (
             base_of(log, split, bundle, given, adapted) as base,
-            towers_watched(given["tensorboard"], show=not given["no_bar"] and together.rank() == 0) as watch,
+            towers_watched(given["tensorboard"], bar=not given["no_bar"], first=together.rank() == 0) as watch,
         ):
             made = train(
                 log,
@@ -281,6 +285,7 @@ def _adapted(log: Any, split: Any, base: Any, titles: list[str], folder: Path, g
     """A bundle of --encoder, tuned on the log's training rows."""
     import numpy as np
 
+    from model.training import together
     from model.training.adapting import adapt, pairs_of
     from model.training.course import Course
     from model.training.encoder_tuning import TuningSettings
@@ -290,12 +295,14 @@ def _adapted(log: Any, split: Any, base: Any, titles: list[str], folder: Path, g
     course = Course(log, split, base, device=given["device"], threads=given["threads"])
     learning, _ = course.learning(split.train, stars=False)  # Pairs are of texts; what lines weigh is not asked.
     pairs = pairs_of(log, np.flatnonzero(split.train), learning, given["pairs"], given["seed"], course.queries.texts)
-    if not pairs:  # A log of ids: what could be tuned on is not there.
+    if not pairs and together.rank() == 0:  # A log of ids: what could be tuned on is not there.
         click.echo("--encoder is taken as it comes: no products with texts follow each other", err=True)
     bf16 = has_bf16(given["device"])
     settings = TuningSettings(given["adapt"], seed=given["seed"], device=given["device"], bf16=bf16)
-    with watched(given["tensorboard"], bar=not given["no_bar"]) as watch:
-        return adapt(given["encoder"], pairs, titles, folder, settings, given["precision"], given["name"], watch)
+    first = together.rank() == 0
+    with watched(given["tensorboard"] if first else None, bar=first and not given["no_bar"]) as watch:
+        how = given["precision"], given["name"], given["licence"]
+        return adapt(given["encoder"], pairs, titles, folder, settings, *how, watch)
 
 
 def _changed(settings: Any, changes: tuple[str, ...]) -> Any:

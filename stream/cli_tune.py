@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from stream.cli_offline import FOLDER, read_log_and_split
-from stream.cli_train import base_of, computing_options, log_options
+from stream.cli_train import SETTINGS, base_of, computing_options, log_options
 from stream.errors import Exit, WrongUsage
 from stream.options import WHITEN
 
@@ -49,8 +49,8 @@ class Storage(click.ParamType):
 def tune(bundle: Path | None, trials: int, storage: Path | None, **given: Any) -> int:
     """Try settings of the towers by Optuna, judged on validation; the defaults are tried first.
 
-    The last line on stdout is one JSON object: the best settings, which `firstclick train --set NAME=VALUE` takes, and
-    their NDCG@10 on validation. Test events are not read.
+    The last line on stdout is one JSON object: the best settings, which `firstclick train --set NAME=VALUE` takes (with
+    the same --seed and --device), and their NDCG@10 on validation. Test events are not read.
     """
     from dataclasses import asdict
 
@@ -62,7 +62,7 @@ def tune(bundle: Path | None, trials: int, storage: Path | None, **given: Any) -
     from model.training.tune import search
 
     together.join(given["device"], given["threads"])
-    log, split, _ = read_log_and_split(given)
+    log, split, about = read_log_and_split(given)
     with base_of(log, split, bundle, given, None) as base:
         course = Course(log, split, base, device=given["device"], threads=given["threads"])
         learning, known = course.learning(course.rows)
@@ -78,8 +78,14 @@ def tune(bundle: Path | None, trials: int, storage: Path | None, **given: Any) -
 
         text_scale = text_scale_of(len(learning.targets) / known.sum())
         start = FitSettings(seed=given["seed"], device=given["device"], text_scale=text_scale)
-        study = f"{len(learning.targets)} windows, texts {read(course.texts)}"
+        order = f"ties shuffled by {given['seed']}" if given["shuffle_ties"] else "ties as they come"
+        windows = f"{len(learning.targets)} windows of {about['checksum']}, {given['how']}, {order}"
+        study = f"{windows}, texts {read(course.texts)}"
         best, ndcg = search(score, start, trials, storage, study, lambda text: click.echo(text, err=True))
-    changed = {name: value for name, value in asdict(best).items() if value != getattr(FitSettings(), name)}
+    changed = {
+        name: value
+        for name, value in asdict(best).items()
+        if name in SETTINGS and value != getattr(FitSettings(), name)
+    }
     click.echo(orjson.dumps({"set": changed, "valid_ndcg@10": ndcg}).decode())
     return Exit.DONE

@@ -88,10 +88,16 @@ CODES: dict[str, Exit] = {
 }
 
 
+TRAIN = ("torch", "transformers", "peft", "optuna", "scipy", "sklearn", "implicit", "tensorboard", "onnxscript")
+"""Packages of the extra [train], by the names that they are imported by."""
+
+
 def exit_code(error: BaseException) -> Exit:
     """The code that this exception ends the command with."""
     if isinstance(error, CommandError):
         return error.code
+    if isinstance(error, ModuleNotFoundError) and error.name in TRAIN:
+        return Exit.USAGE
     for ancestor in type(error).__mro__:
         code = CODES.get(f"{ancestor.__module__}.{ancestor.__qualname__}")
         if code is not None:
@@ -105,6 +111,8 @@ def one_line(error: BaseException) -> str:
         return f"a bug in firstclick ({type(error).__name__}: {_flat(error)}); `firstclick --debug …` shows where"
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
         return "interrupted"
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error.name} is not installed; it comes with pip install 'firstclick[train]', or make install-train"
     problems = getattr(error, "errors", None)
     if callable(problems):  # pydantic's: one problem per setting, under the option's name
         return "; ".join(

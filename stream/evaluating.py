@@ -106,12 +106,14 @@ class Serving:
         learned: Rows,
         live: Rows,
         *,
+        name: str = "",
         device: str = "cpu",
         threads: int = 2,
     ) -> None:
         """Puts the log's items on shelves.
 
         Args:
+            name: of its row; those of one name are seeds of one recipe. Else the bundle's own.
             bundle: to be judged.
             encoder: the bundle's, or one of the same encoder.
             log: whose items.
@@ -121,7 +123,7 @@ class Serving:
             device: of the interest tower and the scorer.
             threads: cores.
         """
-        self.name = bundle.manifest.name
+        self.name = name or bundle.manifest.name
         still = Counted(bundle, log, vectors, learned, threads, dated=False)
         still.count()
         self._now = Counted(bundle, log, vectors, live, threads)
@@ -161,6 +163,34 @@ class Serving:
         return [[(item.item_id, item.score) for item in each.items] for each in advice]
 
 
+def row_names(bundles: Sequence[Bundle]) -> list[str]:
+    """Of each bundle: its name, where all of that name are seeds of one recipe; else its model, a row for each.
+
+    A recipe is what a manifest tells of the training but for its seed, for what came of it, and for the encoder, which
+    each seed tunes. Two of one seed are two precisions, or two of anything else.
+    """
+    same: dict[str, list[Bundle]] = {}
+    for bundle in bundles:
+        same.setdefault(bundle.manifest.name, []).append(bundle)
+
+    def seeds(those: Sequence[Bundle]) -> bool:
+        told = [_recipe(each) for each in those]
+        return all(recipe == told[0][1] for _, recipe in told) and len({seed for seed, _ in told}) == len(those)
+
+    lone = {name for name, those in same.items() if len(those) > 1 and not seeds(those)}
+    return [bundle.model if (name := bundle.manifest.name) in lone else name for bundle in bundles]
+
+
+RECIPE = ("checksum", "split", "hide", "hide_seed", "shuffle_ties", "whiten", "tuned")
+
+
+def _recipe(bundle: Bundle) -> tuple[object, dict[str, object]]:
+    """The seed, and how the bundle was made beside it."""
+    told = bundle.manifest.training
+    settings = {name: value for name, value in told.get("settings", {}).items() if name not in ("seed", "counting")}
+    return told.get("settings", {}).get("seed"), {name: told.get(name) for name in RECIPE} | settings
+
+
 def serving(
     bundles: Sequence[Bundle], log: Log, learned: Rows, live: Rows, *, device: str = "cpu", threads: int = 2
 ) -> tuple[list[Serving], Floats]:
@@ -168,10 +198,10 @@ def serving(
     read: dict[str, tuple[Encoder, Floats]] = {}
     texts = log.items.texts()
     made = []
-    for bundle in bundles:
+    for bundle, name in zip(bundles, row_names(bundles), strict=True):
         if bundle.space not in read:
             encoder = Encoder(bundle, offline_device(bundle, device), threads)
             read[bundle.space] = (encoder, encoder.vectors(texts))
         encoder, vectors = read[bundle.space]
-        made.append(Serving(bundle, encoder, log, vectors, learned, live, device=device, threads=threads))
+        made.append(Serving(bundle, encoder, log, vectors, learned, live, name=name, device=device, threads=threads))
     return made, read[bundles[0].space][1]

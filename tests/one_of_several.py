@@ -28,3 +28,4 @@ if __name__ == "__main__":
     if together.rank() == 0:
         np.save(sys.argv[1], own)
     together.leave()
+    together.end(0)

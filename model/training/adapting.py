@@ -73,6 +73,7 @@ def adapt(
     settings: TuningSettings,
     precision: Precision,
     name: str,
+    licence: str = "",
     watch: Callable[[Step], None] = lambda _: None,
 ) -> Bundle:
     """A zero-shot bundle in `out`/base of the encoder, tuned on the pairs and then whitened by the titles; the tuned
@@ -86,6 +87,7 @@ def adapt(
         settings: of the tuning.
         precision: of the bundle's encoder.
         name: beginning of the bundle's name.
+        licence: of the encoder.
         watch: told of each step.
 
     Raises:
@@ -96,4 +98,4 @@ def adapt(
         tune(encoder, pairs, tuned, settings, watch=watch)
     else:  # The same weights, and no graph of them that is in the folder, too: it may be int8 already.
         shutil.copytree(encoder, tuned, ignore=shutil.ignore_patterns("*.onnx*"), dirs_exist_ok=True)
-    return init(str(tuned), out / "base", name=name, precision=precision, titles=titles)
+    return init(str(tuned), out / "base", name=name, precision=precision, licence=licence, titles=titles)

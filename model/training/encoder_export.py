@@ -17,13 +17,23 @@ TOLERANCE = 1e-3
 
 
 def open_network(folder: Path) -> Any:
-    """The network in `folder`, fp32, without dropout, with attention written out: an exporter and a fuser know it."""
+    """The network in `folder`, fp32, without dropout, with attention written out: an exporter and a fuser know it.
+
+    Raises:
+        EncoderError: transformers cannot read it.
+    """
     import transformers
+
+    from model.training.encoders import EncoderError
 
     # Its report of a pooler's weights that are not there: none is used.
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call, unused-ignore]
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
-    return transformers.AutoModel.from_pretrained(folder, attn_implementation="eager").float().eval()
+    try:
+        return transformers.AutoModel.from_pretrained(folder, attn_implementation="eager").float().eval()
+    except Exception as error:  # safetensors raises bare Exception's children; of a long advice the first sentence.
+        said = str(error).strip().split("\n")[0].split(". ")[0]
+        raise EncoderError(f"{folder} holds no encoder that transformers can read: {said}") from error
 
 
 def export(folder: Path) -> bytes:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -134,10 +134,17 @@ def _files(encoder: str) -> tuple[list[Path], str]:
 
 def _licence(manifest: Path) -> str:
     """As a bundle says; "" where the folder is none."""
-    if not manifest.is_file():
-        return ""
-    told = json.loads(manifest.read_text())  # Others call files so, too.
-    return str(told.get("licence") or "") if isinstance(told, dict) else ""
+    told = _told(manifest) if manifest.is_file() else {}  # Others call files so, too.
+    return str(told.get("licence") or "")
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; {} where it holds something else."""
+    try:
+        told = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 GIVE = "give a folder with an ONNX file or model.safetensors, a package's name, or owner/name of the hub"
@@ -236,14 +243,24 @@ def _scaled(model: onnx.ModelProto, encoder: str) -> bool:
 
 
 def pooling_of(files: Sequence[Path]) -> str:
-    """As sentence-transformers' 1_Pooling/config.json says, or a bundle's manifest; mean where there is neither."""
+    """As sentence-transformers' 1_Pooling/config.json says, or a bundle's manifest; mean where there is neither.
+
+    Raises:
+        EncoderError: it says neither mean nor cls.
+    """
     for path in files:
         told = path if path.parent.name == "1_Pooling" else path.parent / "1_Pooling" / "config.json"
         if told.name == "config.json" and told.is_file():
-            said = json.loads(told.read_text())
-            return "cls" if said.get("pooling_mode_cls_token") else "mean"
+            said = _told(told)
+            if said.get("pooling_mode_cls_token"):
+                return "cls"
+            if not said.get("pooling_mode_mean_tokens", not said.get("pooling_mode_max_tokens")):
+                raise EncoderError(f"{told} says neither mean nor cls; name what comes nearest by --pooling")
+            return "mean"
         manifest = path.parent / "manifest.json"
         if manifest.is_file():
-            told = json.loads(manifest.read_text())
-            return str(told.get("pooling", "mean")) if isinstance(told, dict) else "mean"
+            pooling = str(_told(manifest).get("pooling", "mean"))
+            if pooling not in ("mean", "cls"):
+                raise EncoderError(f"{manifest} says pooling {pooling}: mean and cls are known; name one by --pooling")
+            return pooling
     return "mean"

@@ -79,7 +79,7 @@ def graft(base: Bundle, towers: Path, out: Path) -> Bundle:
     try:
         told = orjson.loads((towers / TOWERS).read_bytes())
         space = told.pop("space")
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(
             f"{towers} holds no towers: {error}", "name a folder that `model take` has written"
         ) from error
@@ -93,7 +93,10 @@ def graft(base: Bundle, towers: Path, out: Path) -> Bundle:
         for name in PARTS:
             if (towers / name).is_file():
                 shutil.copyfile(towers / name, made / name)
-        describe(made, **told)
+        try:
+            describe(made, **told)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError(f"{towers / TOWERS} lacks {error}", "take the towers again") from error
         if (found := Bundle.load(made).space) != space:
             raise BundleError(
                 f"{towers} has learned from text vectors of the space {space}, with {base.path} it would read those "
@@ -108,13 +111,15 @@ def _encoder(base: Bundle, whitening: Path) -> bytes:
     found = of_bundle(base)
     if not whitening.is_file():
         return bare(found).graph
-    half = np.load(whitening, allow_pickle=False)
+    try:
+        half = np.load(whitening, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise BundleError(f"{whitening} cannot be read", "take the towers again") from error
     dim = base.text_dim
     if half.shape != (dim * (dim + 1) // 2,):
         raise BundleError(f"{whitening} is of another length than the texts' vectors of {base.path}", AGAIN)
-    matrix = np.zeros((dim, dim), np.float32)
-    matrix[np.triu_indices(dim)] = half
-    matrix += np.triu(matrix, 1).T
+    matrix, (rows, columns) = np.zeros((dim, dim), np.float32), np.triu_indices(dim)
+    matrix[rows, columns] = matrix[columns, rows] = half  # A sum would make 0 of -0, and another graph.
     return followed_by(found, matrix).graph
 
 

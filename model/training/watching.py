@@ -59,12 +59,13 @@ def watched(tensorboard: Path | None = None, *, bar: bool = True) -> Iterator[Ca
 
 
 @contextmanager
-def towers_watched(tensorboard: Path | None = None, *, show: bool = True) -> "Iterator[Watch]":
+def towers_watched(tensorboard: Path | None = None, *, bar: bool = True, first: bool = True) -> "Iterator[Watch]":
     """Who looks on while the towers learn.
 
     Args:
         tensorboard: folder for its logs; None: none.
-        show: whether a progress bar and sentences are shown on stderr.
+        bar: whether a progress bar is shown on stderr, beside sentences.
+        first: whether this is the first of several processes: the others say and write nothing.
     """
     from rich.console import Console
 
@@ -72,15 +73,15 @@ def towers_watched(tensorboard: Path | None = None, *, show: bool = True) -> "It
     from model.training.fit import Step as TowerStep
     from model.training.train import Watch
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=not first)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     writer: Any = None
-    if tensorboard is not None:
+    if tensorboard is not None and first:
         from torch.utils.tensorboard import SummaryWriter
 
         writer = SummaryWriter(str(tensorboard))  # type: ignore[no-untyped-call, unused-ignore]
     rounds = 0  # The second training begins at step 1 again: its curves have names of their own.
-    with Progress(*columns, console=console, disable=not (show and console.is_terminal)) as progress:
+    with Progress(*columns, console=console, disable=not (bar and first and console.is_terminal)) as progress:
         task = progress.add_task("the towers learn")
 
         def step(told: TowerStep) -> None:

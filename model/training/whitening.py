@@ -51,7 +51,7 @@ def whitening(vectors: Floats) -> Floats:
     matrix = (directions * lengths) @ directions.T
     # Symmetric to the last bit, so that half of it says all; and in steps far larger than the last bits, which are
     # others with other cores.
-    even: Floats = (np.round((matrix + matrix.T) / 2 * STEPS) / STEPS).astype(np.float32)
+    even: Floats = (np.round((matrix + matrix.T) / 2 * STEPS) / STEPS + 0.0).astype(np.float32)  # And no -0.
     return even
 
 

@@ -285,3 +285,7 @@ def test_every_error_has_its_code_and_one_line(error: BaseException, code: Exit)
 def test_a_foreseen_error_names_the_remedy_and_a_bug_says_that_it_is_one() -> None:
     assert one_line(Unreachable("no broker at x", "check --bootstrap")) == "no broker at x; check --bootstrap"
     assert "a bug in firstclick (KeyError: 'x')" in one_line(KeyError("x"))
+    missing = ModuleNotFoundError("No module named 'torch'", name="torch")
+    assert exit_code(missing) is Exit.USAGE
+    assert "pip install 'firstclick[train]'" in one_line(missing)
+    assert exit_code(ModuleNotFoundError("No module named 'ours'", name="ours")) is Exit.BUG

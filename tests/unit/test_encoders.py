@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,49 @@ def test_pooling_is_as_the_encoder_says_unless_told(tmp_path: Path) -> None:
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_cls_token": True}))
     assert find(str(folder)).pooling == "cls"
     assert find(str(folder), pooling="mean").pooling == "mean"
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "said"),
+    [
+        ("1_Pooling/config.json", '{"pooling_mode_max_tokens": true}', "says neither mean nor cls"),
+        ("1_Pooling/config.json", "[1]", None),
+        ("1_Pooling/config.json", "{oops", None),
+        ("manifest.json", '{"pooling": "max"}', "says pooling max"),
+        ("manifest.json", "{oops", None),
+        ("manifest.json", "[]", None),
+    ],
+)
+def test_what_lies_beside_an_encoder_may_be_anything(tmp_path: Path, name: str, told: str, said: str | None) -> None:
+    folder = encoder_folder(tmp_path)
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text(told)
+    if said is None:
+        assert find(str(folder)).pooling == "mean"
+        return
+    with pytest.raises(EncoderError, match=f"{said}.*--pooling"):
+        find(str(folder))
+    assert find(str(folder), pooling="mean").pooling == "mean"
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("model.safetensors", lambda told: told[: len(told) // 2]),
+        ("config.json", lambda told: told.replace(b'"bert"', b'"nonesuch"')),
+        ("config.json", lambda told: b""),
+    ],
+)
+def test_weights_that_cannot_be_read_are_told_as_such(
+    tmp_path: Path, name: str, spoil: Callable[[bytes], bytes]
+) -> None:
+    from tests.bert import bert_folder
+
+    folder = bert_folder(tmp_path / "bert")
+    (folder / name).write_bytes(spoil((folder / name).read_bytes()))
+    with pytest.raises(EncoderError, match="bert holds no encoder that transformers can read: ") as raised:
+        find(str(folder))
+    assert "\n" not in str(raised.value)
 
 
 def test_model_onnx_is_preferred_to_its_variants(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 import orjson
 import pytest
 
+from model.bundle import Bundle
+
 pytest.importorskip("implicit", reason="the baselines need the extra [train]")
 
 from model.training.earlier import EarlierError
@@ -21,7 +23,7 @@ from model.training.splits import leave_one_out
 from model.window import Window
 from stream.cli import invoke
 from stream.errors import Exit
-from stream.evaluating import serving
+from stream.evaluating import row_names, serving
 from tests.logs import log_of
 from tests.shop import COLOURS, THEMES, make_bundle
 
@@ -282,9 +284,12 @@ def test_the_command_judges_a_bundle_from_files(log: Log, tmp_path: Path, capsys
         ({"hide": 0.0}, ["--hide", "0.2"], "was trained without --hide 0.2"),
         ({"hide": 0.2, "hide_seed": 1}, ["--hide", "0.2"], "was trained with --hide-seed 1"),
         ({"hide": 0.2, "hide_seed": 0}, ["--hide", "0.2"], None),
-        ({"settings": {"refit": True}}, ["--on", "valid"], "has learned from validation's events"),
+        ({"settings": {"refit": True, "seed": 0}}, ["--on", "valid"], "has learned from validation's events"),
         ({"settings": {"refit": True}}, [], None),
         ({"split": "time"}, [], "was trained with --split time"),
+        ({}, ["--shuffle-ties"], "was trained without --shuffle-ties"),
+        ({"shuffle_ties": True}, ["--shuffle-ties", "--seed", "4"], "was trained on the order of --seed 0"),
+        ({"shuffle_ties": True}, ["--shuffle-ties"], None),
     ],
 )
 def test_who_has_seen_the_answers_is_said_to_have(
@@ -297,12 +302,52 @@ def test_who_has_seen_the_answers_is_said_to_have(
 ) -> None:
     bundle = make_bundle(tmp_path)
     manifest = orjson.loads((bundle.path / "manifest.json").read_bytes())
-    manifest["training"] = {"settings": {"refit": False}, **training}
+    manifest["training"] = {"settings": {"refit": False, "seed": 0}, **training}
     (bundle.path / "manifest.json").write_bytes(orjson.dumps(manifest))
     assert invoke(["evaluate", str(bundle.path), *written(log, tmp_path), "--baselines", "none", *options]) == Exit.DONE
     doubts = [line for line in capsys.readouterr().err.splitlines() if "not seen" in line]
     assert len(doubts) == (said is not None)
     assert said is None or said in doubts[0]
+
+
+SEEDS = [{"checksum": "c", "settings": {"seed": seed, "dim": 64}} for seed in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("trainings", "rows"),
+    [
+        (SEEDS, 1),
+        ([SEEDS[0], {**SEEDS[1], "epochs": 4, "encoder": "another, tuned by seed 1"}], 1),
+        ([SEEDS[0], SEEDS[0] | {"epochs": 3}], 2),
+        ([SEEDS[0], SEEDS[1] | {"checksum": "of another log"}], 2),
+        ([SEEDS[0], {"checksum": "c", "settings": {"seed": 1, "dim": 32}}], 2),
+        ([{}, {"table_bits": 4}], 2),
+    ],
+)
+def test_one_row_is_of_seeds_alone(tmp_path: Path, trainings: list[dict[str, Any]], rows: int) -> None:
+    """Another precision has the same seed, another log or another setting is another recipe: a row each, by model."""
+    bundle = make_bundle(tmp_path)
+    bundles = [Bundle(bundle.path, bundle.manifest.model_copy(update={"training": told})) for told in trainings]
+    names = row_names(bundles)
+    assert len(set(names)) == rows if rows == 1 else names == [each.model for each in bundles]
+
+
+def test_a_log_that_leaves_nothing_to_ask_for_says_what_would(
+    log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = make_bundle(tmp_path)
+    rows = [{"user_id": f"u{n}", "item_id": item, "type": "click"} for n in range(9) for item in ("a", "b")]
+    for part, said in ((None, "give users of three products and more"), (0, "the file's own parts have none of it")):
+        told = [
+            row | {"timestamp": 1_600_000_000 + n} | ({} if part is None else {"split": "train"})
+            for n, row in enumerate(rows)
+        ]
+        (tmp_path / "two.jsonl").write_bytes(b"\n".join(map(orjson.dumps, told)))
+        asked = ["evaluate", str(bundle.path), "--log", str(tmp_path / "two.jsonl"), "--format", "common"]
+        assert invoke(asked) == Exit.USAGE
+        err = capsys.readouterr().err
+        assert f"--split leave-one-out leaves nothing to ask for in valid and test; {said}" in err
+        assert "--split time" in err
 
 
 def test_tables_are_not_written_into_a_bundle(log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from model import cooccurrence
 from model.bundle import Bundle, BundleError
-from model.training.grafting import BITS, PARTS, TOWERS, graft, take
+from model.training.grafting import BITS, PARTS, TOWERS, WHITENING, graft, take
 from model.training.zeroshot import init
 from stream.cli import invoke
 from stream.errors import Exit
@@ -86,12 +86,36 @@ def test_towers_of_another_format_are_refused(bundle: Bundle, tmp_path: Path, of
     assert not (tmp_path / "again").exists()
 
 
-@pytest.mark.parametrize("told", [None, b"{", b"{}"])
+def test_a_folder_with_other_files_is_left_alone(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "events.jsonl").write_text("mine")
+    assert invoke(["model", "take", str(bundle.path), str(tmp_path)]) == Exit.USAGE
+    assert f"{tmp_path} holds other files" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["events.jsonl"]
+
+
+@pytest.mark.parametrize("told", [None, b"{", b"{}", b"[]"])
 def test_a_folder_without_towers_is_refused(bundle: Bundle, tmp_path: Path, told: bytes | None) -> None:
     if told is not None:
         (tmp_path / TOWERS).write_bytes(told)
     with pytest.raises(BundleError, match="no towers"):
         graft(bundle, tmp_path, tmp_path / "again")
+
+
+@pytest.mark.parametrize(
+    ("name", "spoilt", "said"),
+    [(TOWERS, b"", "lacks 'max_tokens'"), (WHITENING, b"no array", "cannot be read; take the towers again")],
+)
+def test_damaged_towers_are_told_as_what_they_are(
+    bundle: Bundle, tmp_path: Path, name: str, spoilt: bytes, said: str
+) -> None:
+    take(bundle, tmp_path / "towers")
+    less = {"space": bundle.space, "format": bundle.manifest.format}
+    (tmp_path / "towers" / name).write_bytes(spoilt or orjson.dumps(less))
+    with pytest.raises(BundleError, match=said):
+        graft(bundle, tmp_path / "towers", tmp_path / "again")
+    assert not (tmp_path / "again").exists()
 
 
 def test_the_commands_take_and_graft(bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

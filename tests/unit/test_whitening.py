@@ -66,6 +66,21 @@ def test_it_is_the_same_for_texts_of_any_length_of_vector() -> None:
     assert np.array_equal(matrix, matrix.T), "to the last bit: towers are kept with half of it"
 
 
+def test_a_map_keeps_its_bytes_through_taking_and_grafting(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """-0 is 0 to arithmetic, and another graph: the space is a sum of bytes."""
+    rows = np.eye(8, dtype=np.float32)[np.arange(64) % 8] * np.linspace(1, 2, 64, dtype=np.float32)[:, None]
+    found = whitening(rows)
+    assert (found == 0).any()
+    assert not np.signbit(found[found == 0]).any()
+    signed = np.where(np.eye(DIM) > 0, 1, -0.0).astype(np.float32)
+    monkeypatch.setattr("model.training.zeroshot.whitening", lambda _: signed)  # As earlier versions made them.
+    made = init(str(encoder_folder(tmp_path / "encoder")), tmp_path / "made", items=[shelf])
+    take(made, tmp_path / "towers")
+    assert graft(made, tmp_path / "towers", tmp_path / "again").space == made.space
+
+
 def test_directions_that_few_texts_do_not_show_are_left_finite() -> None:
     lengths = np.linalg.eigvalsh(whitening(cone(5, dim=32)))
     assert np.isfinite(lengths).all()
