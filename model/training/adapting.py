@@ -97,5 +97,6 @@ def adapt(
     if pairs:
         tune(encoder, pairs, tuned, settings, watch=watch)
     else:  # The same weights, and no graph of them that is in the folder, too: it may be int8 already.
-        shutil.copytree(encoder, tuned, ignore=shutil.ignore_patterns("*.onnx*"), dirs_exist_ok=True)
+        shutil.rmtree(tuned, ignore_errors=True)
+        shutil.copytree(encoder, tuned, ignore=shutil.ignore_patterns("*.onnx*"))
     return init(str(tuned), out / "base", name=name, precision=precision, licence=licence, titles=titles)

@@ -137,22 +137,22 @@ def _learned(course: Course, settings: TrainSettings, folder: Path | None, watch
     watch.say(f"reading {len(log.items):,} titles and {len(course.queries.texts):,} queries")
     texts, queries = course.texts, course.query_vectors
     watch.say("replaying windows")
-    rows = course.rows
+    blind = course.sample is None
+    rows = course.all_rows if blind and settings.refit else course.rows
     lessons, known = course.learning(rows)
     watch.say(f"learning from {len(lessons.targets):,} windows of {known.sum():,} items")
     first, again = (None if folder is None else folder / name for name in ("fit", "refit"))
     learn = partial(fit, texts, settings=settings.fit, queries=queries, watch=watch.fit)
     fitted = learn(lessons, known, valid=course.sample, folder=first)
-    counted, worth = [count(log, each, rows) for each in settings.countings], NOTHING
-    if course.sample is None:
-        watch.say("nothing to choose by: validation asks for no item that was learned; pairs count for nothing")
-        return _Learned(fitted, worth, counted[worth.counting], lessons, known)
-    if together.rank() == 0:
+    counted, worth = [count(log, each, rows) for each in settings.countings], USUAL
+    if blind:
+        watch.say("nothing to choose by: validation asks for no item that was learned; pairs count as they often do")
+    elif together.rank() == 0:
         watch.say("choosing what co-occurrence, what sells and new items are worth")
         counts = touched(log, rows)
         worth = calibrate(log, learned_of(fitted.towers), counts, counted, *course.valid, settings.new_items)
     pairs = counted[worth.counting]
-    if settings.refit:
+    if settings.refit and not blind:
         rows = course.all_rows
         lessons, known = course.learning(rows)
         watch.say(f"learning once more, from {len(lessons.targets):,} windows, validation's among them")
@@ -168,8 +168,25 @@ def _learned(course: Course, settings: TrainSettings, folder: Path | None, watch
     return _Learned(fitted, worth, pairs, lessons, known)
 
 
-NOTHING = Worth(0, *(0.0,) * 11, steps={}, new_items={})
-"""Where there is no validation to choose by."""
+USUAL = Worth(
+    counting=0,
+    memory=0.85,
+    shrink=0.0,
+    directed=10.0,
+    symmetric=0.0,
+    kin=4.0,
+    known_kin=0.0,
+    kin_shrink=0.0,
+    trend=0.0,
+    borrowed=0.0,
+    apart=0.0,
+    fresh=0.0,
+    steps={},
+    new_items={},
+)
+"""Where there is no validation to choose by: what most logs choose, or less. NDCG@10 on validation by towers alone, and
+so: Amazon Office .155, .160, Industrial .106, .107, MovieLens 100K .123, .124, the 45 requests of 354 reviewers .192,
+.186."""
 
 
 def _told(

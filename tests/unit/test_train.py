@@ -24,7 +24,7 @@ from model.training.hidden import hide_items
 from model.training.lessons import codes_of, known_items, lessons, training_requests
 from model.training.logs.columns import Log
 from model.training.splits import leave_one_out
-from model.training.train import Trained, TrainSettings, train
+from model.training.train import USUAL, Trained, TrainSettings, train
 from stream.cli import invoke
 from stream.errors import Exit
 from stream.recommender import Recommender
@@ -346,4 +346,7 @@ def test_a_log_without_a_request_to_choose_by_is_not_searched(
     assert invoke(["tune", *log, "--trials", "1"]) == Exit.USAGE
     assert "choose by" in capsys.readouterr().err
     assert invoke(["train", *log, "--set", "epochs=1", "--out", str(tmp_path / "out")]) == 0
-    assert "nothing to choose by" in capsys.readouterr().err, "it trains, and says what nobody has chosen"
+    out, err = capsys.readouterr()
+    assert "nothing to choose by" in err, "it trains, and says what nobody has chosen"
+    assert orjson.loads(out.splitlines()[-1])["directed"] == USUAL.directed
+    assert "learning from 15 windows of 20 items" in err, "validation's among them, test's not"
