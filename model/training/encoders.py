@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+from tokenizers import Tokenizer
 
 from model.bundle import ENCODER, TOKENIZER, Bundle
 from model.training.token_scales import TokenScaleError, depends_on_company, per_token
@@ -88,6 +89,7 @@ def find(
         model = onnx.load_from_string(graph)
     except Exception as error:
         raise EncoderError(f"{encoder} is not an ONNX file that can be read: {error}") from error
+    _check_words(model, tokenizer_json, words)
     output, dim, pooled = _hidden_states(model, encoder, pooling)
     scaled = _scaled(model, encoder)
     if pooled:
@@ -175,6 +177,29 @@ def _in_folder(folder: Path) -> list[Path]:
     if any(path.suffix in (".onnx", ".safetensors") for path in found):
         return found
     return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def _check_words(model: onnx.ModelProto, tokenizer_json: bytes, words: Path) -> None:
+    """Refuses a tokenizer with more words than the graph has vectors for: the first rare one would end a worker.
+
+    Raises:
+        EncoderError: it is another model's.
+    """
+    sizes = {each.name: each.dims[0] for each in model.graph.initializer if each.dims}
+    ids = {"input_ids"}
+    for node in model.graph.node:  # In the order in which they are computed.
+        if node.op_type in ("Cast", "DequantizeLinear", "Identity"):
+            if node.input[0] in ids:
+                ids.add(node.output[0])
+            if node.input[0] in sizes:
+                sizes[node.output[0]] = sizes[node.input[0]]
+        elif node.op_type == "Gather" and node.input[1] in ids and node.input[0] in sizes:
+            known = Tokenizer.from_buffer(tokenizer_json).get_vocab(with_added_tokens=True)
+            if (most := max(known.values(), default=-1)) >= sizes[node.input[0]]:
+                raise EncoderError(
+                    f"{words} numbers words up to {most}, the encoder has vectors for {sizes[node.input[0]]}: it is "
+                    "another model's; name the one that it was trained with by --tokenizer"
+                )
 
 
 def _preferred(graphs: Sequence[Path]) -> Path:

@@ -114,6 +114,15 @@ def test_model_onnx_is_preferred_to_its_variants(tmp_path: Path) -> None:
     assert find(str(folder)).graph == (folder / "model.onnx").read_bytes()
 
 
+def test_another_models_tokenizer_is_refused(tmp_path: Path) -> None:
+    folder = encoder_folder(tmp_path)
+    told = json.loads((folder / "tokenizer.json").read_text())
+    told["model"]["vocab"]["rare"] = len(WORDS)
+    (folder / "tokenizer.json").write_text(json.dumps(told))
+    with pytest.raises(EncoderError, match=f"words up to {len(WORDS)}, .* vectors for {len(WORDS)}: .*--tokenizer"):
+        find(str(folder))
+
+
 def test_another_encoder_beneath_a_folder_is_not_taken_for_its_own(tmp_path: Path) -> None:
     folder = encoder_folder(tmp_path / "encoders" / "own")
     (folder / "another").mkdir()
@@ -211,7 +220,7 @@ def test_capitals_become_small_where_the_tokenizer_has_none(tmp_path: Path) -> N
             WORDS.index("jam"),
         ]
     cased = told | {"normalizer": None}
-    cased["model"]["vocab"]["Red"] = len(WORDS)
+    cased["model"]["vocab"]["Red"] = cased["model"]["vocab"].pop("red")
     path.write_text(json.dumps(cased))
     assert find(str(folder)).tokenizer == path.read_bytes(), "it knows capitals"
 
