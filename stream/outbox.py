@@ -8,6 +8,7 @@ Knows nothing of what the records mean. What may fail, and what becomes of the e
 | the broker aborts, a delivery fails, a stale group | `Aborted` | invisible to read_committed; read again      |
 | another worker took this worker's name             | `Fenced`  | as above; the process ends, to be restarted  |
 | the broker is gone for longer than a transaction   | `Fenced`  | whole or as above; the next start settles it |
+| the client does not come back from a call          | nothing   | the process ends (`stream.overdue`); as above |
 """
 
 import logging
@@ -22,6 +23,7 @@ from stream.intake import Intake
 from stream.lane import Batch, Lane, offsets_of
 from stream.logs import CLIENT
 from stream.messages import Record
+from stream.overdue import Overdue
 from stream.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 INIT_TIMEOUT_S = 60  # A dead predecessor's transaction is ended first; a broker that restarts has needed over 40 s.
 RETRIES_PAUSE_S = 0.02
 LAST_CALL_S = 1.0
+GRACE_S = 20.0  # That a call may take beyond its time, on a machine that is busy, before the client counts as hanging.
 POLL_RECORDS = 256  # The client's answers are heard this often while records go out: at each it costs 0.6 us of 3.
 
 
@@ -100,6 +103,7 @@ class Transactions:
             lane,
             **{"transactional.id": self._name, "transaction.timeout.ms": settings.transaction_timeout_ms},
         )
+        self._overdue = Overdue(self._name, int(self._timeout_s + LAST_CALL_S + GRACE_S))
 
     def open(self) -> None:
         """Fences predecessors of the same name."""
@@ -145,7 +149,8 @@ class Transactions:
         while True:
             left_s = deadline - time.monotonic()
             try:
-                return step(max(left_s, LAST_CALL_S))
+                with self._overdue.calling():
+                    return step(max(left_s, LAST_CALL_S))
             except KafkaException as error:
                 if not error.args[0].retriable() or left_s <= 0:
                     raise
