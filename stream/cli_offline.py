@@ -15,6 +15,7 @@ from stream.options import MOST_THREADS, SEED, Device, between, format_option, s
 from stream.out import OutFolder
 
 if TYPE_CHECKING:
+    from model.bundle import Bundle
     from model.training.logs.columns import Log
     from model.training.splits import Split
 
@@ -141,9 +142,7 @@ def _setup(bundles: tuple[Path, ...], clock: bool, given: dict[str, Any]) -> tup
         # A worker's counts do not stop where the training of its bundle began to choose.
         learned = with_valid(log, split, hidden) if given["refit"] and given["on"] == "test" else split.train
         served, vectors = serving(loaded, log, np.flatnonzero(learned), np.arange(len(log)), **shared)
-        for path, bundle, row in zip(bundles, loaded, served, strict=True):
-            if row.name != bundle.manifest.name:
-                click.echo(f"{row.name} is {path}: others of its name are not seeds of one recipe with it", err=True)
+        _tell_rows(bundles, loaded, served)
         longer = Bundle(loaded[0].path, loaded[0].manifest.model_copy(update={"max_tokens": FLAT_TOKENS}))
         encode = Encoder(longer, offline_device(longer, given["device"]), given["threads"], cached=CACHED).vectors
     setup = Setup(
@@ -173,6 +172,13 @@ def _setup(bundles: tuple[Path, ...], clock: bool, given: dict[str, Any]) -> tup
         say=lambda text: click.echo(text, err=True),
     )
     return setup, served
+
+
+def _tell_rows(bundles: tuple[Path, ...], loaded: list["Bundle"], served: list[Any]) -> None:
+    """Says on stderr which bundle a row is where its own name is not enough."""
+    for path, bundle, row in zip(bundles, loaded, served, strict=True):
+        if row.name != bundle.manifest.name:
+            click.echo(f"{row.name} is {path}: others of its name are not seeds of one recipe with it", err=True)
 
 
 def _tell_known_answers(model: str, training: dict[str, Any], given: dict[str, Any]) -> None:

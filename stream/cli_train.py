@@ -190,10 +190,7 @@ def train(out: Path, bundle: Path | None, as_line: bool, **given: Any) -> int:
     if given["encoder"] is not None:  # Each of several processes has its own.
         number = f"-{together.rank()}" if together.rank() else ""
         adapted = (given["checkpoints"] or out.parent / f".{out.name}-checkpoints") / f"encoder{number}"
-    told = ("data", "whiten", "hide", "hide_seed", "shuffle_ties")
-    if given["encoder"] is not None:
-        about["tuned"] = {name: given[name] for name in ("adapt", "pairs", "precision")} | {"of": given["encoder"].name}
-    about |= {"split": given["how"], **{name: given[name] for name in told if given[name] is not None}}
+    about |= _how(given)
     try:
         with (
             base_of(log, split, bundle, given, adapted) as base,
@@ -219,6 +216,15 @@ def train(out: Path, bundle: Path | None, as_line: bool, **given: Any) -> int:
     if made is not None:  # Else one of several processes, and not the first.
         click.echo(_summary(made, out) if sys.stdout.isatty() and not as_line else _line(made))
     return Exit.DONE
+
+
+def _how(given: dict[str, Any]) -> dict[str, Any]:
+    """What was asked for, for the manifest."""
+    told = ("data", "whiten", "hide", "hide_seed", "shuffle_ties")
+    how = {"split": given["how"], **{name: given[name] for name in told if given[name] is not None}}
+    if given["encoder"] is not None:
+        how["tuned"] = {name: given[name] for name in ("adapt", "pairs", "precision")} | {"of": given["encoder"].name}
+    return how
 
 
 def _line(made: "Trained") -> str:
