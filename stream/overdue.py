@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from stream.errors import Exit
 
@@ -57,13 +57,20 @@ class Overdue(threading.Thread):
             now = self._under_way
             same = same + 1 if now and now == before else 0
             before = now
+        try:
+            self._tell(same * self._tick_s)
+        finally:  # Whatever becomes of the words: the log's own file may be closed, or its disk full.
+            self._end(Exit.UNREACHABLE)
+
+    def _tell(self, silent_s: float) -> None:
         log.critical(
             "%s: Kafka's client has not come back for %d s from a call that had less (librdkafka #5511); this worker "
             "ends: start it again, and what was not committed is read again",
             self._of,
-            same * self._tick_s,
+            silent_s,
         )
-        faulthandler.dump_traceback()
         for handler in logging.getLogger().handlers:
-            handler.flush()
-        self._end(Exit.UNREACHABLE)
+            with suppress(OSError, ValueError):
+                handler.flush()
+        with suppress(OSError, ValueError):
+            faulthandler.dump_traceback()

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,19 @@ def test_a_call_that_does_not_come_back_ends_the_worker(caplog: pytest.LogCaptur
     (said,) = [record for record in caplog.records if record.levelno == logging.CRITICAL]
     assert "w1" in said.getMessage()
     assert "start it again" in said.getMessage()
+
+
+def test_it_ends_though_nothing_can_be_said(tmp_path: Path) -> None:
+    ends: list[int] = []
+    handler = logging.StreamHandler((tmp_path / "log").open("w"))
+    handler.stream.close()
+    logging.getLogger().addHandler(handler)
+    try:
+        with looking(ends) as overdue, overdue.calling():
+            eventually(lambda: ends, 10)
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert ends == [Exit.UNREACHABLE]
 
 
 def test_many_calls_are_not_one_long_one_and_an_error_ends_a_call() -> None:
