@@ -279,7 +279,7 @@ for command in (serve, watch, recommend, shop):
 def main(arguments: Sequence[str] | None = None) -> None:
     """The program: runs a command and ends with its code, after one line where it is not 0."""
     code = invoke(sys.argv[1:] if arguments is None else arguments)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # Of torchrun, and not before: it imports torch.
+    if "model.training.together" in sys.modules and int(os.environ.get("WORLD_SIZE", "1")) > 1:  # One of torchrun's.
         from model.training.together import end
 
         end(code)

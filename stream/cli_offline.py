@@ -125,12 +125,7 @@ def _setup(bundles: tuple[Path, ...], clock: bool, given: dict[str, Any]) -> tup
     hidden = None
     if given["hide"]:
         split, hidden = hide_items(log, split, given["hide"], given["hide_seed"])
-    loaded = [Bundle.load(path) for path in bundles]
-    for bundle in loaded:
-        _tell_known_answers(bundle.model, bundle.manifest.training, given)
-    twice = {each.model for each in loaded if sum(other.model == each.model for other in loaded) > 1}
-    if twice:
-        raise WrongUsage(f"{min(twice)} is given twice", "one bundle is one seed: name each once")
+    loaded = _loaded(bundles, given)
     window = {(bundle.lines, bundle.age_ms) for bundle in loaded} or {(32, 3650 * 86_400_000)}
     if len(window) > 1:
         raise WrongUsage("the bundles' windows are of different lengths", "judge them one by one")
@@ -172,6 +167,19 @@ def _setup(bundles: tuple[Path, ...], clock: bool, given: dict[str, Any]) -> tup
         say=lambda text: click.echo(text, err=True),
     )
     return setup, served
+
+
+def _loaded(bundles: tuple[Path, ...], given: dict[str, Any]) -> list["Bundle"]:
+    """Each of them once; what they know of the answers is said on stderr."""
+    from model.bundle import Bundle
+
+    loaded = [Bundle.load(path) for path in bundles]
+    for bundle in loaded:
+        _tell_known_answers(bundle.model, bundle.manifest.training, given)
+    twice = {each.model for each in loaded if sum(other.model == each.model for other in loaded) > 1}
+    if twice:
+        raise WrongUsage(f"{min(twice)} is given twice", "one bundle is one seed: name each once")
+    return loaded
 
 
 def _tell_rows(bundles: tuple[Path, ...], loaded: list["Bundle"], served: list[Any]) -> None:

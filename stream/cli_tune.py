@@ -82,10 +82,7 @@ def tune(bundle: Path | None, trials: int, storage: Path | None, **given: Any) -
         windows = f"{len(learning.targets)} windows of {about['checksum']}, {given['how']}, {order}"
         study = f"{windows}, texts {read(course.texts)}"
         best, ndcg = search(score, start, trials, storage, study, lambda text: click.echo(text, err=True))
-    changed = {
-        name: value
-        for name, value in asdict(best).items()
-        if name in SETTINGS and value != getattr(FitSettings(), name)
-    }
+    default = asdict(FitSettings())
+    changed = {name: value for name, value in asdict(best).items() if name in SETTINGS and value != default[name]}
     click.echo(orjson.dumps({"set": changed, "valid_ndcg@10": ndcg}).decode())
     return Exit.DONE

@@ -83,7 +83,9 @@ class Device(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The name itself."""
-        if not re.fullmatch(r"cpu|cuda(:\d+)?", value):
+        from stream.settings import DEVICE
+
+        if not re.fullmatch(DEVICE, value):
             self.fail(f"{value!r}: give cpu, cuda or cuda:1", param, ctx)
         return str(value)
 

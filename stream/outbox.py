@@ -8,7 +8,7 @@ Knows nothing of what the records mean. What may fail, and what becomes of the e
 | the broker aborts, a delivery fails, a stale group | `Aborted` | invisible to read_committed; read again      |
 | another worker took this worker's name             | `Fenced`  | as above; the process ends, to be restarted  |
 | the broker is gone for longer than a transaction   | `Fenced`  | whole or as above; the next start settles it |
-| the client does not come back from a call          | nothing   | the process ends (`stream.overdue`); as above |
+| the client does not come back from a call          | nothing   | `overdue` ends the process; as above         |
 """
 
 import logging

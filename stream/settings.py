@@ -50,6 +50,8 @@ def split_format(name: str) -> tuple[str, str]:
     return topic, form or CONTRACT
 
 
+DEVICE = r"^(cpu|cuda(:\d+)?)$"
+"""What --device may name."""
 KEY_BYTES = range(16, 65)
 """Shorter, it could be guessed; longer, BLAKE2b takes none."""
 
@@ -140,9 +142,7 @@ class Settings(BaseSettings):
     bundle: Path = _knob(
         DEFAULT_BUNDLE, "Model", "Folder of the model. Default: the zero-shot bundle of `make install`."
     )
-    device: str = _knob(
-        "cpu", "Model", "cpu, cuda or cuda:1. A device that is not there is refused.", pattern=r"^(cpu|cuda(:\d+)?)$"
-    )
+    device: str = _knob("cpu", "Model", "cpu, cuda or cuda:1. A device that is not there is refused.", pattern=DEVICE)
     threads: int = _knob(
         min(os.cpu_count() or 1, 4),
         "Model",

@@ -136,12 +136,11 @@ def _files(encoder: str) -> tuple[list[Path], str]:
 
 def _licence(manifest: Path) -> str:
     """As a bundle says; "" where the folder is none."""
-    told = _told(manifest) if manifest.is_file() else {}  # Others call files so, too.
-    return str(told.get("licence") or "")
+    return str(_told(manifest).get("licence") or "")  # Others call files so, too.
 
 
 def _told(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; {} where it holds something else."""
+    """The JSON object in a file; {} where it holds something else, or is not there."""
     try:
         told = json.loads(path.read_bytes())
     except (OSError, ValueError):

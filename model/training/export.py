@@ -51,7 +51,7 @@ class Parity(NamedTuple):
     interests: float
     """Largest difference of an interest's component."""
     top10: float
-    """Share of the network's ten best items that are among the bundle's ten best."""
+    """Share of the bundle's ten best items that are among the network's ten best, or as good as its tenth."""
 
 
 def learned_of(towers: Towers) -> Learned:

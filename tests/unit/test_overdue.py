@@ -4,8 +4,6 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,14 +16,13 @@ TICK_S = 0.02
 TICKS = 5
 
 
-@contextmanager
-def looking(ends: list[int]) -> Iterator[Overdue]:
-    yield Overdue("w1", TICKS, ends.append, TICK_S)
+def looking(ends: list[int]) -> Overdue:
+    return Overdue("w1", TICKS, ends.append, TICK_S)
 
 
 def test_a_call_that_does_not_come_back_ends_the_worker(caplog: pytest.LogCaptureFixture) -> None:
     ends: list[int] = []
-    with looking(ends) as overdue, overdue.calling():
+    with looking(ends).calling():
         eventually(lambda: ends, 10)
     assert ends == [Exit.UNREACHABLE]
     (said,) = [record for record in caplog.records if record.levelno == logging.CRITICAL]
@@ -39,7 +36,7 @@ def test_it_ends_though_nothing_can_be_said(tmp_path: Path) -> None:
     handler.stream.close()
     logging.getLogger().addHandler(handler)
     try:
-        with looking(ends) as overdue, overdue.calling():
+        with looking(ends).calling():
             eventually(lambda: ends, 10)
     finally:
         logging.getLogger().removeHandler(handler)
@@ -48,15 +45,15 @@ def test_it_ends_though_nothing_can_be_said(tmp_path: Path) -> None:
 
 def test_many_calls_are_not_one_long_one_and_an_error_ends_a_call() -> None:
     ends: list[int] = []
-    with looking(ends) as overdue:
-        until = time.monotonic() + 4 * TICKS * TICK_S
-        while time.monotonic() < until:
-            with pytest.raises(ValueError, match="stale"), overdue.calling():
-                raise ValueError("stale")
-            with overdue.calling():
-                time.sleep(TICK_S / 4)
-        time.sleep(4 * TICKS * TICK_S)  # Nothing is under way.
-        assert overdue.is_alive()
+    overdue = looking(ends)
+    until = time.monotonic() + 4 * TICKS * TICK_S
+    while time.monotonic() < until:
+        with pytest.raises(ValueError, match="stale"), overdue.calling():
+            raise ValueError("stale")
+        with overdue.calling():
+            time.sleep(TICK_S / 4)
+    time.sleep(4 * TICKS * TICK_S)  # Nothing is under way.
+    assert overdue.is_alive()
     assert ends == []
 
 
