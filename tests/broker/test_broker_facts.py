@@ -112,9 +112,10 @@ def test_a_commit_that_timed_out_goes_on_when_it_is_called_again_and_nothing_els
         with pytest.raises(KafkaException) as late:
             producer.commit_transaction(0.0001)
         assert late.value.args[0].retriable()
-        with pytest.raises(KafkaException) as conflict:
+        with pytest.raises(KafkaException) as refused:
             producer.abort_transaction(10)
-        assert conflict.value.args[0].code() == KafkaError._CONFLICT
+        # _STATE where the time ended while records were flushed (BeginCommit), _CONFLICT where it ended later.
+        assert refused.value.args[0].code() in (KafkaError._STATE, KafkaError._CONFLICT)
         producer.commit_transaction(10)
     eventually(lambda: committed(kafka, topic)[0] == [b"done"], 10, lambda: str(committed(kafka, topic)))
 
