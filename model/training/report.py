@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 from rich.console import Console
 from rich.table import Table
@@ -21,6 +22,8 @@ MARKERS = "osD^vPX*"
 GREY = "#B3B3B3"
 COMPARED = 7
 """Lines in a plot: more, and nobody follows one."""
+ASIDE = 0.025
+"""Of the way to the next point: how far each line stands beside the one before, or lines that coincide hide each other."""
 
 COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("all", WHOLE, "all"),
@@ -202,7 +205,7 @@ def _lines(found: Results, points: Sequence[tuple[str, str, str]], title: str, b
         numbers = [rows[name, condition, part].metrics["recall@10"] for _, condition, part in points]
         first = place < COMPARED
         axes.plot(
-            range(len(points)),
+            np.arange(len(points)) + ASIDE * (min(place, COMPARED) - COMPARED / 2),
             numbers,
             color=COLOURS[place] if first else GREY,
             marker=MARKERS[place] if first else None,

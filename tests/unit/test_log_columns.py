@@ -111,7 +111,7 @@ def test_a_log_that_is_not_there_or_breaks_off_is_named(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_bytes(b'{"user_id":"u","item_id":"i","type":"click","timestamp":1}\n')
     with pytest.raises(LogError, match=r"no event of the form firstclick \(--format names another\); rows\.jsonl:1: "):
         read_log([tmp_path / "rows.jsonl"])
-    with pytest.raises(LogError, match="holds no file of the form recbole"):
+    with pytest.raises(LogError, match=r"holds no file of events of this form, by name one of: \*\.inter, "):
         read_log([tmp_path], log_format="recbole")
     packed = gzip.compress(b"".join(orjson.dumps(click(number)) + b"\n" for number in range(5000)))
     (tmp_path / "half.gz").write_bytes(packed[: len(packed) // 2])

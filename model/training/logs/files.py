@@ -165,12 +165,18 @@ def found(path: Path, events: tuple[str, ...], items: tuple[str, ...]) -> tuple[
 
     Args:
         events, items: patterns; a name that fits both is one of items.
+
+    Raises:
+        LogError: the folder has neither.
     """
     if not path.is_dir():
         return [path], []
     names = sorted(each for each in path.iterdir() if each.is_file())
     shelf = [each for each in names if any(each.match(pattern) for pattern in items)]
-    return [each for each in names if each not in shelf and any(each.match(one) for one in events)], shelf
+    behaviour = [each for each in names if each not in shelf and any(each.match(one) for one in events)]
+    if not shelf and not behaviour:
+        raise LogError(f"{path} holds no file of events of this form, by name one of: {', '.join(events)}")
+    return behaviour, shelf
 
 
 def packed(pattern: str) -> tuple[str, ...]:
