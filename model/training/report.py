@@ -23,7 +23,7 @@ GREY = "#B3B3B3"
 COMPARED = 7
 """Lines in a plot: more, and nobody follows one."""
 ASIDE = 0.025
-"""Of the way to the next point: how far each line stands beside the one before, or lines that coincide hide each other."""
+"""Of the way to the next point: how far a line stands beside the one before, or lines that coincide hide each other."""
 
 COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("all", WHOLE, "all"),
