@@ -4,11 +4,12 @@ Knows nothing of users, partitions or models. Windows change by value and obey l
 arrival, bounded.
 """
 
+from collections.abc import Iterable
 from operator import itemgetter
 from typing import NamedTuple
 
 from model.event import EventError, Kind, Reason
-from model.text import Line
+from model.text import Line, refuses
 
 OWNED = 200
 """Items that a window remembers as had. Ids of 20 characters make 6 kB of a record; a user with more gets the oldest
@@ -16,6 +17,9 @@ recommended again."""
 
 OWNING = frozenset({Kind.PURCHASE, Kind.REVIEW, Kind.RETURN, Kind.DISLIKE})
 """Kinds after which an item need not come back: the user had it, or said no."""
+
+REFUSING = frozenset({Kind.RETURN, Kind.DISLIKE})
+"""Kinds after which an item does not come back, not even in a category of repeat purchases."""
 
 
 class Window(NamedTuple):
@@ -78,6 +82,21 @@ class Window(NamedTuple):
             return self if owned is self.owned else Window(held, owned, self.n_events)
         merged = sorted((*held, line), key=_order)
         return Window(tuple(merged[-lines:]), owned, self.n_events + 1)
+
+
+def unwanted(lines: Iterable[Line]) -> set[str]:
+    """Ids of the items of a window's lines that no list shows, whoever buys again: refused, or looked at just now.
+
+    Args:
+        lines: oldest first.
+    """
+    newest, found = "", set[str]()
+    for line in lines:
+        if line.kind in REFUSING or refuses(line):
+            found.add(line.item_id)
+        if line.item_id and line.kind is not Kind.IMPRESSION:
+            newest = line.item_id
+    return {item_id for item_id in (*found, newest) if item_id}
 
 
 _ID = itemgetter(1)

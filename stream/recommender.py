@@ -17,7 +17,6 @@ from model.bundle import Bundle
 from model.candidates import Candidates, Counts, Limits, co_features, counted_pairs, pairs_of_ids, retrieve, touches
 from model.catalogue import Catalogue, Lent, Rows
 from model.encoder import Encoder
-from model.event import Kind
 from model.freshness import freshness
 from model.gather import gather, rated, texts_of
 from model.interest import Interest, Interests, anything_wanted
@@ -26,8 +25,8 @@ from model.prices import apart
 from model.scorer import FEATURES, Scorer, biggest_losses
 from model.sentiment import sentiment
 from model.session import Floats
-from model.text import Line, refuses
-from model.window import OWNING, Window
+from model.text import Line
+from model.window import OWNING, Window, unwanted
 
 REASONS = 3
 """Lines named per item. The fourth has decayed to an eighth: it explains nothing that a shopper would recognise."""
@@ -39,8 +38,6 @@ differ from them in the last bit: they order the list, so that it and the scores
 HOUR_MS = 3_600_000
 DECIMALS = 6
 """Of scores and weights: float32 knows no more, and the last bit differs between CPU and GPU."""
-REFUSING = frozenset({Kind.RETURN, Kind.DISLIKE})
-"""Kinds after which an item does not come back, not even in a category of repeat purchases."""
 
 
 class RankedItem(NamedTuple):
@@ -251,9 +248,7 @@ class Recommender:
         had.update(line.item_id for line in lines if line.kind in OWNING)
         if self._repeat_categories:
             had = {item_id for item_id in had if not self._repeats(item_id)}
-        had.update(line.item_id for line in lines if line.kind in REFUSING or refuses(line))
-        had.add(next((line.item_id for line in reversed(lines) if line.item_id and line.kind != Kind.IMPRESSION), ""))
-        return {row for item_id in had if (row := self._catalogue.row(item_id)) is not None}
+        return {row for item_id in had | unwanted(lines) if (row := self._catalogue.row(item_id)) is not None}
 
     def _repeats(self, item_id: str) -> bool:
         row = self._catalogue.row(item_id)

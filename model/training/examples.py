@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from model.training.logs.columns import Ints32, Ints64, Log, Rows
 from model.training.splits import TEST, TRAIN, VALID, leave_one_out
-from model.window import EMPTY
+from model.window import EMPTY, unwanted
 
 Mask = npt.NDArray[np.bool_]
 
@@ -20,12 +20,12 @@ DAY_MS = 86_400_000
 
 
 class Had(NamedTuple):
-    """Item numbers that each request's user had before; request q's are indices[indptr[q] : indptr[q + 1]]."""
+    """Item numbers that each request's list may not show; request q's are indices[indptr[q] : indptr[q + 1]]."""
 
     indptr: Ints64
     """(Q + 1,)"""
     indices: Ints32
-    """By the time they were had last."""
+    """Each once, ascending."""
 
 
 class Requests(NamedTuple):
@@ -44,7 +44,7 @@ class Requests(NamedTuple):
     n_events: Ints32
     """(Q,) of the window."""
     had: Had
-    """What is masked ("seen"): the window's `owned`, which the worker hides."""
+    """What is masked ("seen") because the worker hides it: had, refused, or looked at last."""
     tied: Mask
     """(Q,) target on the same UTC day as the newest event before it."""
 
@@ -90,8 +90,8 @@ def _replayed(log: Log, rows: Rows, asked: Mask, among: Mask, lines: int, age_ms
     """Requests in the order of `rows`, which go user by user."""
     numbers = log.items.numbers
     held: list[str] = []  # Of all requests, one after the other: the event ids of their windows,
-    owned: list[int] = []  # and the numbers of the items that are masked.
-    sizes, owned_sizes, n_events, newest_ms = [], [], [], []
+    masked: list[int] = []  # and the numbers of the items that no list may show.
+    sizes, masked_sizes, n_events, newest_ms = [], [], [], []
     window, current = EMPTY, -1
     told = zip(rows.tolist(), log.user[rows].tolist(), asked[rows].tolist(), among[rows].tolist(), strict=True)
     for row, user, is_target, is_history in told:
@@ -99,9 +99,10 @@ def _replayed(log: Log, rows: Rows, asked: Mask, among: Mask, lines: int, age_ms
             window, current = EMPTY, user
         if is_target:
             held += [line.event_id for line in window.lines]
-            owned += [numbers[item_id] for _, item_id in window.owned]
+            hidden = {item_id for _, item_id in window.owned} | unwanted(window.lines)
+            masked += sorted(numbers[item_id] for item_id in hidden)
             sizes.append(len(window.lines))
-            owned_sizes.append(len(window.owned))
+            masked_sizes.append(len(hidden))
             n_events.append(window.n_events)
             newest_ms.append(window.lines[-1].at_ms if window.lines else -DAY_MS)
         if is_history:
@@ -117,7 +118,7 @@ def _replayed(log: Log, rows: Rows, asked: Mask, among: Mask, lines: int, age_ms
         user=log.user[target_rows],
         at_ms=at_ms,
         n_events=np.array(n_events, np.int32),
-        had=Had(np.cumsum([0, *owned_sizes]), np.array(owned, np.int32)),
+        had=Had(np.cumsum([0, *masked_sizes]), np.array(masked, np.int32)),
         tied=at_ms // DAY_MS == np.array(newest_ms, np.int64) // DAY_MS,
     )
 

@@ -175,29 +175,24 @@ def parity(bundle: Bundle, towers: Towers, item_ids: list[str], known: Mask, les
     seen = np.flatnonzero(known)
     towers = towers.eval().cpu()
     with torch.inference_mode():
-        candidates, contexts = towers.items()
-        items, lines = torch.tensor(some.items.astype(np.int64)), torch.tensor(some.lines.astype(np.int64))
-        interests = towers.interests(items, lines, contexts)
-        candidates = torch.nn.functional.normalize(candidates, dim=1)
-        scores = towers.scores(interests, candidates[seen]).numpy()
-    texts = towers.texts.numpy()[seen]
+        candidates, contexts = (told.numpy() for told in towers.items())
+    candidates = torch.nn.functional.normalize(torch.tensor(candidates), dim=1).numpy()
     tower = item_tower.item_tower(bundle)
-    vectors = tower([item_ids[number] for number in seen], texts)
+    vectors = tower([item_ids[number] for number in seen], towers.texts.numpy()[seen])
     words = tower([""] * len(towers.queries), towers.queries.numpy())
     shelf, context = np.zeros((2, len(item_ids), bundle.dim), np.float32)
     shelf[seen], context[seen] = vectors.candidates, vectors.contexts
-    served = _interests(bundle, np.concatenate([context, words.contexts]), some)
-    told = np.zeros((len(served), 1, len(seen), len(FEATURES)), np.float32)
-    rows = np.broadcast_to(seen, (len(served), len(seen)))
-    mine = Scorer(bundle)(served[:, None], shelf, rows, told)[:, 0]
-    best, theirs = (np.argsort(-each, axis=1, kind="stable")[:, :10] for each in (scores, mine))
-    tenth = np.take_along_axis(scores, best[:, -1:], axis=1)
-    same = np.take_along_axis(scores, theirs, axis=1) >= tenth - TIED
-    found = Parity(
-        float(np.abs(candidates.numpy()[seen] - vectors.candidates).max()),
-        float(np.abs(interests.numpy() - served).max()),
-        float(np.mean(same)),
-    )
+    apart = float(np.abs(candidates[seen] - vectors.candidates).max())
+    found = Parity(apart, 0.0, 1.0)
+    if len(some.targets):  # Where each window speaks for and against, there is none to compare.
+        served = _interests(bundle, np.concatenate([context, words.contexts]), some)
+        told = np.zeros((len(served), 1, len(seen), len(FEATURES)), np.float32)
+        mine = Scorer(bundle)(served[:, None], shelf, np.broadcast_to(seen, (len(served), len(seen))), told)[:, 0]
+        with torch.inference_mode():
+            items, lines = torch.tensor(some.items.astype(np.int64)), torch.tensor(some.lines.astype(np.int64))
+            interests = towers.interests(items, lines, torch.tensor(contexts))
+            scores = towers.scores(interests, torch.tensor(candidates[seen])).numpy()
+        found = Parity(apart, float(np.abs(interests.numpy() - served).max()), _same(scores, mine))
     if not (found.items <= TOLERANCE and found.interests <= TOLERANCE and found.top10 >= SAME):
         raise ExportError(
             f"{bundle.path} drifts from the network: candidates by {found.items:.1g}, interests by "
@@ -205,6 +200,13 @@ def parity(bundle: Bundle, towers: Towers, item_ids: list[str], known: Mask, les
             f"(at least {SAME:.0%})"
         )
     return found
+
+
+def _same(scores: Floats, mine: Floats) -> float:
+    """Share of the ten items that are best in (B, I) `mine` and are, or tie with, one of the ten best of `scores`."""
+    best, theirs = (np.argsort(-each, axis=1, kind="stable")[:, :10] for each in (scores, mine))
+    tenth = np.take_along_axis(scores, best[:, -1:], axis=1)
+    return float(np.mean(np.take_along_axis(scores, theirs, axis=1) >= tenth - TIED))
 
 
 def _comparable(lessons: Lessons, known: Mask, table: Floats) -> npt.NDArray[np.int64]:

@@ -262,6 +262,7 @@ class _Run:
             together.average_gradients(self.towers.parameters())
             nn.utils.clip_grad_norm_(self.towers.parameters(), CLIPPED)
             self.optimizer.step()
+            self.towers.hold()
             losses += loss.detach()
             on_step(Step(step + 1, total, number, float(loss.detach()), rate))
         if not math.isfinite(float(losses)):

@@ -36,6 +36,10 @@ A refusal must outweigh the wish for the same item just before it (1.5, decayed 
 points away from the item, and from all that is anything like it.
 """
 
+LEAST = 0.1
+"""What a kind that speaks for its item weighs after training, at least. A log in which nobody clicks the same twice
+teaches that a click speaks against its item, and then whoever has clicked alone has no list of their own."""
+
 AGAIN = "again"
 """How many older lines name the same item."""
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.training.line_weights import PRIOR, SIZES, STARTS, STEPS, learnable
+from model.training.line_weights import LEAST, PRIOR, SIZES, STARTS, STEPS, learnable
 
 RECENCY = 0.38
 """What one newer line leaves of a line's weight before training. Measured on Beauty: learned .52 .29 .12 .05."""
@@ -85,6 +85,13 @@ class Towers(nn.Module):
     def line_table(self) -> Tensor:
         """(T,) what the lines weigh: `line_weights.LineWeights.table`."""
         return self.line_prior + self.line_changes * self.learnable
+
+    def hold(self) -> None:
+        """After a step: a kind that spoke for its item before training still does, by LEAST."""
+        kinds = slice(SIZES[0])
+        least = torch.where(self.learnable[kinds], LEAST - self.line_prior[kinds], -torch.inf)
+        with torch.no_grad():
+            self.line_changes[kinds] = torch.maximum(self.line_changes[kinds], least)
 
     def strengths(self, lines: Tensor) -> Tensor:
         """(B, N) of lines by their codes; negative pushes away. The same as `line_weights.strengths`."""

@@ -16,7 +16,7 @@ from model.training.examples import Requests
 from model.training.hidden import Mask, not_hidden
 from model.training.logs.columns import Log
 from model.training.splits import Split, leave_one_out
-from model.window import EMPTY, OWNED, Window
+from model.window import EMPTY, Window
 
 CUTS = (1, 2, 3)
 """Newest events to which windows are cut."""
@@ -139,5 +139,5 @@ def windows(log: Log, requests: Requests, places: npt.NDArray[np.integer]) -> li
         lines = tuple(log.line(row) for row in rows[rows >= 0].tolist())
         had = requests.had.indices[requests.had.indptr[place] : requests.had.indptr[place + 1]]
         owned = tuple((0, item_id) for item_id in sorted(ids[item] for item in had.tolist()))
-        made.append(Window(lines, owned[-OWNED:], int(requests.n_events[place])) if lines or owned else EMPTY)
+        made.append(Window(lines, owned, int(requests.n_events[place])) if lines or owned else EMPTY)
     return made

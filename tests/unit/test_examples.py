@@ -32,7 +32,7 @@ def random_log(seed: int, events: int = 400, users: int = 12, step_ms: int = DAY
 
 
 def by_hand(log: Log, target: int, among: np.ndarray[Any, Any]) -> tuple[list[int], set[int], int, bool]:
-    """Rows in the window, items had, events, and whether tied: from the definition, over all of the user's past."""
+    """Rows in the window, masked items, events, and whether tied: from the definition, over all of the past."""
     past = [row for row in range(target) if log.user[row] == log.user[target] and among[row]]
     done = [row for row in past if KINDS[log.kind[row]] is not Kind.IMPRESSION]
     past = done or past[-1:]  # Of what was only shown the newest, while there is nothing else.
@@ -40,6 +40,7 @@ def by_hand(log: Log, target: int, among: np.ndarray[Any, Any]) -> tuple[list[in
     for row in past:  # Old lines leave as newer ones come, and do not come back.
         window = [each for each in [*window, row][-LINES:] if log.at_ms[each] >= log.at_ms[row] - AGE_MS]
     had = {int(log.item[row]) for row in past if KINDS[log.kind[row]] in OWNING}
+    had |= {int(log.item[row]) for row in [each for each in window if each in done and log.item[each] >= 0][-1:]}
     tied = bool(past) and log.at_ms[past[-1]] // DAY_MS == log.at_ms[target] // DAY_MS
     return window, had, len(past), bool(tied)
 
@@ -90,6 +91,18 @@ def test_a_first_event_is_asked_for_with_an_empty_window() -> None:
     assert (rows_of(requests, 0), had_of(requests, 0), requests.n_events[0], requests.tied[0]) == ([], set(), 0, False)
     nobody = replay(log, np.array([], np.int64), np.ones(1, np.bool_), LINES, AGE_MS)
     assert nobody.rows.shape == (0, LINES)
+
+
+def test_what_was_looked_at_last_is_masked_as_a_list_hides_it_and_what_was_looked_at_before_is_not() -> None:
+    """Or baselines would be right to show a visitor the page that is open, which no list does."""
+    seen = [("click", "a"), ("click", "b"), ("search", ""), ("impression", "c")]
+    told = [
+        {"user_id": "u", "kind": kind, "at": MIDNIGHT + place} | ({"item_id": item} if item else {"query": "q"})
+        for place, (kind, item) in enumerate(seen)
+    ]
+    log = log_of([*told, {"user_id": "u", "kind": "click", "item_id": "b", "at": MIDNIGHT + 9}])
+    requests = replay(log, np.array([4]), np.ones(len(log), np.bool_), LINES, AGE_MS)
+    assert {log.items.ids[item] for item in had_of(requests, 0)} == {"b"}
 
 
 def test_a_target_without_an_item_is_refused() -> None:

@@ -7,6 +7,7 @@ import torch
 from model.event import Kind
 from model.interest import KINDS
 from model.training.export import learned_of
+from model.training.line_weights import LEAST
 from model.training.network import RECENCY, SCALE, Towers, principal
 
 I, E, D, N = 30, 10, 6, 5  # noqa: E741 - the design's letters
@@ -105,3 +106,14 @@ def test_a_step_computes_the_texts_that_it_holds_and_scores_as_with_all(texts: t
     net.dropout.register_forward_hook(lambda _, told, __: held.append(len(told[0])))
     assert torch.allclose(net(items, lines, torch.arange(I)), whole, atol=1e-5)
     assert held == [I, I + 2]
+
+
+def test_a_kind_that_spoke_for_its_item_still_does_and_a_refusal_stays_as_it_is(texts: torch.Tensor) -> None:
+    net = Towers(texts, D, N, 0.5, 0.0)
+    with torch.no_grad():
+        net.line_changes.fill_(-5.0)
+    net.hold()
+    table = dict(zip(KINDS, net.line_table()[: len(KINDS)].tolist(), strict=True))
+    assert table[Kind.CLICK] == table[Kind.PURCHASE] == pytest.approx(LEAST)
+    assert (table[Kind.DISLIKE], table[Kind.IMPRESSION]) == (-1.0, 0.0)
+    assert (net.line_changes[len(KINDS) :] == -5.0).all()  # What few stars say is another matter.
