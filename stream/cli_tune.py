@@ -58,8 +58,7 @@ def tune(bundle: Path | None, trials: int, storage: Path | None, **given: Any) -
 
     from model.training import together
     from model.training.course import Course
-    from model.training.fit import FitSettings, FitWatch, fit, read
-    from model.training.text_scale import text_scale_of
+    from model.training.fit import FitSettings, FitWatch, fit, read, text_scale_of
     from model.training.tune import search
 
     together.join(given["device"], given["threads"])
@@ -77,7 +76,7 @@ def tune(bundle: Path | None, trials: int, storage: Path | None, **given: Any) -
             words, valid = course.query_vectors, course.sample
             return fit(course.texts, learning, known, settings, queries=words, valid=valid, watch=watch).ndcg
 
-        text_scale = text_scale_of(len(learning.targets) / known.sum(), course.telling)
+        text_scale = text_scale_of(len(learning.targets) / known.sum())
         start = FitSettings(seed=given["seed"], device=given["device"], text_scale=text_scale)
         order = f"ties shuffled by {given['seed']}" if given["shuffle_ties"] else "ties as they come"
         windows = f"{len(learning.targets)} windows of {about['checksum']}, {given['how']}, {order}"

@@ -59,11 +59,6 @@ class Course:
         return found
 
     @cached_property
-    def telling(self) -> bool:
-        """Whether most items have a text, or an id, that says something of them."""
-        return bool(self.log.items.telling(self.log.items.texts()).mean() >= 0.5)
-
-    @cached_property
     def lines(self) -> Codes:
         """(X,) what the log's lines tell."""
         return codes_of(self.log)

@@ -142,7 +142,7 @@ def _learned(course: Course, settings: TrainSettings, folder: Path | None, watch
     lessons, known = course.learning(rows)
     watch.say(f"learning from {len(lessons.targets):,} windows of {known.sum():,} items")
     first, again = (None if folder is None else folder / name for name in ("fit", "refit"))
-    learn = partial(fit, texts, settings=settings.fit, queries=queries, telling=course.telling, watch=watch.fit)
+    learn = partial(fit, texts, settings=settings.fit, queries=queries, watch=watch.fit)
     fitted = learn(lessons, known, valid=course.sample, folder=first)
     counted, worth = [count(log, each, rows) for each in settings.countings], USUAL
     if blind:

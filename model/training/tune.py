@@ -12,7 +12,6 @@ import optuna
 from optuna.trial import TrialState
 
 from model.training.fit import Epoch, FitSettings, FitWatch
-from model.training.text_scale import SILENT
 
 TRIALS = 20
 
@@ -73,7 +72,7 @@ SPACE: dict[str, Callable[[optuna.Trial, str], Any]] = {
     "epochs": lambda trial, name: trial.suggest_int(name, 3, 10),
     "learning_rate": lambda trial, name: trial.suggest_float(name, 5e-4, 8e-3, log=True),
     "dropout": lambda trial, name: trial.suggest_float(name, 0.0, 0.5),
-    "text_scale": lambda trial, name: trial.suggest_float(name, SILENT, 2.0),
+    "text_scale": lambda trial, name: trial.suggest_float(name, 0.2, 2.0),
     "adjustment": lambda trial, name: trial.suggest_float(name, 0.0, 0.5),
     "cut": lambda trial, name: trial.suggest_float(name, 0.0, 0.5),
 }

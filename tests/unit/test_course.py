@@ -91,9 +91,3 @@ def test_an_int8_encoder_reads_on_the_cpu_what_is_trained_on_a_gpu(log: Log, ber
     assert devices == {"fp16": ["cpu", "cuda:1"], "int8": ["cpu", "cpu"]}
     beside_a_gpu, alone = (Course(log, leave_one_out(log), made["int8"], device=device) for device in ("cuda", "cpu"))
     np.testing.assert_array_equal(beside_a_gpu.texts, alone.texts)
-
-
-@pytest.mark.parametrize(("item_ids", "telling"), [(ITEMS, True), (["B0013X", "77", "B2QZ", "i-9"], False)])
-def test_ids_alone_say_nothing_unless_they_are_words(item_ids: list[str], telling: bool, base: Bundle) -> None:
-    log = log_of({"user_id": "a", "kind": "click", "item_id": item, "at": AT} for item in item_ids)
-    assert Course(log, leave_one_out(log), base).telling == telling

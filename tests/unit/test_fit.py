@@ -16,10 +16,9 @@ from model.interest import KINDS
 from model.training import checkpoint
 from model.training.baselines.protocol import Asked
 from model.training.examples import truncated
-from model.training.fit import BATCHES, FitSettings, FitWatch, batch_size, cut, fit
+from model.training.fit import BATCHES, FitSettings, FitWatch, batch_size, cut, fit, text_scale_of
 from model.training.lessons import Lessons, Read, codes_of, lessons, repeated, training_requests
 from model.training.queries import queries
-from model.training.text_scale import SILENT, text_scale_of
 from tests.logs import log_of
 from tests.shop import AT, MINUTE
 
@@ -267,4 +266,3 @@ def test_a_batch_follows_the_logs_size(examples: int, batch: int) -> None:
 @pytest.mark.parametrize(("examples_an_item", "scale"), [(0, 1), (4, 0.75), (8, 0.5), (1000, 0.5)])
 def test_the_fewer_events_speak_the_longer_are_texts(examples_an_item: float, scale: float) -> None:
     assert text_scale_of(examples_an_item) == scale
-    assert text_scale_of(examples_an_item, telling=False) == SILENT
