@@ -4,7 +4,7 @@ Knows nothing of users, partitions or models. Windows change by value and obey l
 arrival, bounded.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -84,19 +84,15 @@ class Window(NamedTuple):
         return Window(tuple(merged[-lines:]), owned, self.n_events + 1)
 
 
-def unwanted(lines: Iterable[Line]) -> set[str]:
+def unwanted(lines: Sequence[Line]) -> set[str]:
     """Ids of the items of a window's lines that no list shows, whoever buys again: refused, or looked at just now.
 
     Args:
         lines: oldest first.
     """
-    newest, found = "", set[str]()
-    for line in lines:
-        if line.kind in REFUSING or refuses(line):
-            found.add(line.item_id)
-        if line.item_id and line.kind is not Kind.IMPRESSION:
-            newest = line.item_id
-    return {item_id for item_id in (*found, newest) if item_id}
+    refused = {line.item_id for line in lines if line.kind in REFUSING or refuses(line)}
+    newest = next((line.item_id for line in reversed(lines) if line.item_id and line.kind is not Kind.IMPRESSION), "")
+    return (refused | {newest}) - {""}
 
 
 _ID = itemgetter(1)

@@ -158,7 +158,7 @@ class Course:
 
 
 def had_already(requests: Requests) -> Mask:
-    """(Q,) whether the user had the target before: serving masks it."""
+    """(Q,) whether serving masks the target: the user had it, refused it, or has just looked at it."""
     of = np.repeat(np.arange(len(requests.target)), np.diff(requests.had.indptr))
     again = requests.had.indices == requests.target[of]
     found: Mask = np.bincount(of[again], minlength=len(requests.target)) > 0

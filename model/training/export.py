@@ -166,7 +166,7 @@ def export(
 
 
 def parity(bundle: Bundle, towers: Towers, item_ids: list[str], known: Mask, lessons: Lessons) -> Parity:
-    """Compares the bundle with the network on real windows and all items that training saw.
+    """Compares the bundle with the network on real windows, if any can be compared, and all items that training saw.
 
     Raises:
         ExportError: they differ by more than half precision explains.
@@ -175,14 +175,14 @@ def parity(bundle: Bundle, towers: Towers, item_ids: list[str], known: Mask, les
     seen = np.flatnonzero(known)
     towers = towers.eval().cpu()
     with torch.inference_mode():
-        candidates, contexts = (told.numpy() for told in towers.items())
-    candidates = torch.nn.functional.normalize(torch.tensor(candidates), dim=1).numpy()
+        candidates, contexts = towers.items()
+        candidates = torch.nn.functional.normalize(candidates, dim=1)
     tower = item_tower.item_tower(bundle)
     vectors = tower([item_ids[number] for number in seen], towers.texts.numpy()[seen])
     words = tower([""] * len(towers.queries), towers.queries.numpy())
     shelf, context = np.zeros((2, len(item_ids), bundle.dim), np.float32)
     shelf[seen], context[seen] = vectors.candidates, vectors.contexts
-    apart = float(np.abs(candidates[seen] - vectors.candidates).max())
+    apart = float(np.abs(candidates.numpy()[seen] - vectors.candidates).max())
     found = Parity(apart, 0.0, 1.0)
     if len(some.targets):  # Where each window speaks for and against, there is none to compare.
         served = _interests(bundle, np.concatenate([context, words.contexts]), some)
@@ -190,8 +190,8 @@ def parity(bundle: Bundle, towers: Towers, item_ids: list[str], known: Mask, les
         mine = Scorer(bundle)(served[:, None], shelf, np.broadcast_to(seen, (len(served), len(seen))), told)[:, 0]
         with torch.inference_mode():
             items, lines = torch.tensor(some.items.astype(np.int64)), torch.tensor(some.lines.astype(np.int64))
-            interests = towers.interests(items, lines, torch.tensor(contexts))
-            scores = towers.scores(interests, torch.tensor(candidates[seen])).numpy()
+            interests = towers.interests(items, lines, contexts)
+            scores = towers.scores(interests, candidates[seen]).numpy()
         found = Parity(apart, float(np.abs(interests.numpy() - served).max()), _same(scores, mine))
     if not (found.items <= TOLERANCE and found.interests <= TOLERANCE and found.top10 >= SAME):
         raise ExportError(

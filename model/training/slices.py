@@ -130,7 +130,7 @@ def parts(whole: Requests, counts: npt.NDArray[np.int64], hidden: Mask | None) -
 def windows(log: Log, requests: Requests, places: npt.NDArray[np.integer]) -> list[Window]:
     """The requests' windows as the stream's state would hold them.
 
-    What a user had outlives the window's lines; its time is not told, and nothing but its id is read.
+    What no list may show stands as had and outlives the window's lines; its time is not told, and its id alone is read.
     """
     made = []
     ids = log.items.ids
