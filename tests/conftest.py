@@ -8,11 +8,16 @@
 `embedded`     the embedded broker, empty.
 """
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.brokers import ApacheKafka, Broker, Embedded, missing
+
+# Before anything imports torch, whose threads otherwise wait for work at full speed: beside one other busy process the
+# tests of `fit` alone took 166 s, and so they take 18.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

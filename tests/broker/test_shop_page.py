@@ -151,10 +151,13 @@ def titles(page: "Page") -> list[str]:
 
 def click_on(page: "Page", title: str) -> None:
     """Finds a product by its words, and opens it."""
-    page.goto(re.sub("#.*", "", page.url) + "#/category/" + ITEMS.get(title, "shoes"))
+    category = ITEMS.get(title, "shoes")
+    page.goto(re.sub("#.*", "", page.url) + "#/category/" + category)
+    # The shelf before it stands until this one has come: its "Show more" must not be taken for this one's.
+    page.get_by_role("heading", level=1, name=category, exact=True).wait_for()
     card = page.locator(".card", has=page.get_by_role("link", name=title, exact=True))
     more = page.get_by_role("button", name="Show more")
-    card.or_(more).first.wait_for()  # The shelf before it may stand for a moment longer, and need no "more".
+    card.or_(more).first.wait_for()
     while not card.count():
         before = page.locator(".card").count()
         more.click()
