@@ -1,8 +1,9 @@
 """Beside step 8: which items follow which in other shoppers' logs, as counted when the bundle was made.
 
 Knows nothing of users, windows or how it was counted. One sparse matrix by item (CSR), bounded neighbours per item,
-three values per pair: directed (what came after) and symmetric (what came with), both shrunk to 0 ... 1; and kin: how
-far the neighbour, of which few events tell, is known by this item, its title being one of the nearest.
+three values per pair: directed (what came after; a trained bundle's linear weights are part of it, and may be negative)
+and symmetric (what came with), both shrunk to 0 ... 1; and kin: how far the neighbour, of which few events tell, is
+known by this item, its title being one of the nearest.
 """
 
 from collections.abc import Mapping, Sequence

@@ -4,13 +4,14 @@ Knows nothing of how the towers were trained.
 """
 
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import sparse
 
 from model import cooccurrence, item_tower
 from model.bundle import COOCCURRENCE, ENCODER, INTEREST, ITEMS, ITEMS_GRAPH, SCORER, SENTIMENT, TOKENIZER, Bundle
@@ -26,6 +27,7 @@ from model.training.graphs import AGES, Weights, interest_graph, item_graph, sco
 from model.training.lessons import Lessons
 from model.training.line_weights import KIND_FACTORS, examples, of_table, strengths
 from model.training.network import Towers
+from model.training.pairs import with_pairs
 from model.training.scoring import Learned, remembering
 
 WINDOWS = 256
@@ -107,11 +109,28 @@ def weights_of(learned: Learned, worth: Worth, heard: Collection[Kind] = KINDS) 
     )
 
 
-def told_pairs(counted: Cooccurrence, learned: Learned, worth: Worth) -> Cooccurrence:
-    """The pairs of training as the graphs weigh them: live ones have the graph's weight, these what validation gave."""
+def told_pairs(
+    counted: Cooccurrence, learned: Learned, worth: Worth, item_ids: Sequence[str], linear: sparse.csr_array | None
+) -> Cooccurrence:
+    """The pairs of training as the graphs weigh them: live ones have the graph's weight, these what validation gave.
+
+    Linear weights have no place of their own: like the shares beside them they are lent to new items, and make room as
+    live events come.
+
+    Args:
+        counted: pairs of the log.
+        learned: by the towers.
+        worth: of the parts of a score.
+        item_ids: (I,)
+        linear: (I, I) of `linear_pairs`; None: there are none.
+    """
+    weight = weights_of(learned, worth).directed
     values = counted.values.copy()
-    values[0] *= max(worth.directed / weights_of(learned, worth).directed, UNHEARD)
-    return counted._replace(values=values)
+    values[0] *= max(worth.directed / weight, UNHEARD)
+    told = counted._replace(values=values)
+    if linear is None:
+        return told
+    return with_pairs(told, item_ids, "directed", linear * np.float32(worth.linear / weight))
 
 
 def export(
@@ -122,7 +141,7 @@ def export(
     known: Mask,
     learned: Learned,
     worth: Worth,
-    counted: Cooccurrence,
+    pairs: Cooccurrence,
     training: Mapping[str, Any],
     sentiment: bytes | None = None,
     heard: Collection[Kind] = KINDS,
@@ -137,7 +156,7 @@ def export(
         known: (I,) items that training saw; the others will borrow.
         learned: by the towers.
         worth: of the other parts of a score.
-        counted: pairs of the log.
+        pairs: of `told_pairs`.
         training: what it came from, for the manifest.
         sentiment: graph of the head that reads stars from texts; None: the bundle has none.
         heard: kinds of which training saw lines.
@@ -153,7 +172,7 @@ def export(
         (made / ITEMS_GRAPH).write_bytes(item_graph(learned.projection, weights.heads))
         (made / INTEREST).write_bytes(interest_graph(weights))
         (made / SCORER).write_bytes(scorer_graph(weights))
-        cooccurrence.save(made / COOCCURRENCE, told_pairs(counted, learned, worth))
+        cooccurrence.save(made / COOCCURRENCE, pairs)
         if sentiment is not None:
             (made / SENTIMENT).write_bytes(sentiment)
         half = (array[seen].astype(np.float16) for array in (learned.texts, learned.own, learned.context))

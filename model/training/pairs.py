@@ -111,23 +111,24 @@ def _shrunk(item_ids: list[str], events: Doubles, keys: Ints, values: Doubles, c
     return cooccurrence(item_ids, indptr, b[kept], told, events.astype(np.float32), counting.shrink)
 
 
-def with_kin(counted: Cooccurrence, item_ids: Sequence[str], kin: "sparse.csr_array") -> Cooccurrence:
-    """The counts with the kin of items that few events touch; its neighbours come beside those that were kept.
+def with_pairs(counted: Cooccurrence, item_ids: Sequence[str], value: str, pairs: "sparse.csr_array") -> Cooccurrence:
+    """The counts with these pairs added to one of their values; new neighbours come beside those that were kept.
 
     Args:
         counted: any.
         item_ids: (I,) of a log.
-        kin: (I, I) by their numbers, from an item to who is known by it.
+        value: of VALUES.
+        pairs: (I, I) by their numbers.
     """
     numbers = np.array([counted.numbers.get(item_id, -1) for item_id in item_ids], np.int64)
-    found = kin.tocoo()
+    found = pairs.tocoo()
     a, b = numbers[found.row], numbers[found.col]
-    there = (a >= 0) & (b >= 0)
+    there = (a >= 0) & (b >= 0) & (found.data != 0)
     size = len(counted.item_ids)
     sources = np.repeat(np.arange(size), np.diff(counted.indptr))
     keys = np.concatenate([sources * size + counted.indices, a[there] * size + b[there]])
-    added = np.zeros((3, int(there.sum())), np.float32)
-    added[VALUES.index("kin")] = found.data[there]
+    added = np.zeros((len(VALUES), int(there.sum())), np.float32)
+    added[VALUES.index(value)] = found.data[there]
     distinct, places = np.unique(keys, return_inverse=True)
     values = [np.bincount(places, each, len(distinct)) for each in np.concatenate([counted.values, added], axis=1)]
     indptr = np.searchsorted(distinct // size, np.arange(size + 1))

@@ -19,13 +19,14 @@ from model.training import together
 from model.training.calibrate import Worth, calibrate
 from model.training.course import Course
 from model.training.examples import Mask
-from model.training.export import Parity, export, learned_of, parity, settle
+from model.training.export import Parity, export, learned_of, parity, settle, told_pairs
 from model.training.fit import FitSettings, Fitted, FitWatch, fit
 from model.training.folder import replaceable
 from model.training.lessons import Lessons, touched
+from model.training.linear import L2S, linear_pairs, user_items
 from model.training.logs.columns import Log
 from model.training.new_items import COST
-from model.training.pairs import COUNTINGS, Counting, count, with_kin
+from model.training.pairs import COUNTINGS, Counting, count, with_pairs
 from model.training.scoring import kin_matrix, neighbours, shrunk
 from model.training.splits import Split
 
@@ -40,6 +41,8 @@ class TrainSettings:
     fit: FitSettings = field(default_factory=FitSettings)
     countings: tuple[Counting, ...] = COUNTINGS
     """Ways to count pairs, of which the best on validation is taken."""
+    l2s: tuple[float, ...] = L2S
+    """Of the linear weights, of which the best on validation is taken; none: there are no such weights."""
     refit: bool = True
     """Whether the towers and the counts learn once more, from training and validation rows, as long as was best. What
     was chosen on validation stays. A shop wants its newest events in the model; published tables mostly do without."""
@@ -112,7 +115,7 @@ def train(
     learned, ids = learned_of(fitted.towers), log.items.ids
     graph = None if sentiment.head is None else sentiment.head.graph()
     heard = [KINDS[number] for number in np.unique(log.kind[course.all_rows])]
-    bundle = export(base, out, settings.name, ids, found.known, learned, worth, found.counted, told, graph, heard)
+    bundle = export(base, out, settings.name, ids, found.known, learned, worth, found.pairs, told, graph, heard)
     same = parity(bundle, fitted.towers, ids, found.known, found.lessons)
     shown = np.flatnonzero(found.known)[:SHOWN]
     titles = log.items.table.column("title").take(shown).to_pylist()
@@ -125,7 +128,8 @@ class _Learned(NamedTuple):
 
     fitted: Fitted
     worth: Worth
-    counted: Cooccurrence
+    pairs: Cooccurrence
+    """Of `told_pairs`."""
     lessons: Lessons
     known: Mask
     """(I,) items that these rows touch."""
@@ -150,7 +154,8 @@ def _learned(course: Course, settings: TrainSettings, folder: Path | None, watch
     elif together.rank() == 0:
         watch.say("choosing what co-occurrence, what sells and new items are worth")
         counts = touched(log, rows)
-        worth = calibrate(log, learned_of(fitted.towers), counts, counted, *course.valid, settings.new_items)
+        linear = {l2: linear_pairs(user_items(log, rows), l2) for l2 in settings.l2s}
+        worth = calibrate(log, learned_of(fitted.towers), counts, counted, *course.valid, settings.new_items, linear)
     pairs = counted[worth.counting]
     if settings.refit and not blind:
         rows = course.all_rows
@@ -164,8 +169,10 @@ def _learned(course: Course, settings: TrainSettings, folder: Path | None, watch
     settle(fitted.towers, shrunk(learned, beside, worth.shrink))
     if worth.known_kin:  # The graph's weight is that of new items.
         kin = kin_matrix(beside, worth.kin_shrink) * np.float32(worth.known_kin / worth.kin)
-        pairs = with_kin(pairs, log.items.ids, kin)
-    return _Learned(fitted, worth, pairs, lessons, known)
+        pairs = with_pairs(pairs, log.items.ids, "kin", kin)
+    left = linear_pairs(user_items(log, rows), worth.l2) if worth.linear else None
+    told = told_pairs(pairs, learned_of(fitted.towers), worth, log.items.ids, left)
+    return _Learned(fitted, worth, told, lessons, known)
 
 
 USUAL = Worth(
@@ -174,6 +181,8 @@ USUAL = Worth(
     shrink=0.0,
     directed=10.0,
     symmetric=0.0,
+    linear=0.0,
+    l2=0.0,
     kin=4.0,
     known_kin=0.0,
     kin_shrink=0.0,
@@ -198,7 +207,7 @@ def _told(
             **about,
             "settings": {
                 **asdict(settings.fit),
-                "counting": asdict(settings.countings[worth.counting]),
+                "counting": {**asdict(settings.countings[worth.counting]), "l2": worth.l2},
                 "refit": settings.refit,
                 "new_items": settings.new_items,
             },

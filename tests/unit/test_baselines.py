@@ -14,7 +14,6 @@ pytest.importorskip("torch", reason="the baselines need the extra [train]")
 from model.session import Floats
 from model.training.answers import ndcg_at_10, of_scores
 from model.training.baselines.cooccurrence import Cooccurrence, followed
-from model.training.baselines.ease import solved
 from model.training.baselines.hybrid import Hybrid
 from model.training.baselines.live import LiveCooccurrence
 from model.training.baselines.menu import MENU, chosen
@@ -228,19 +227,6 @@ def test_live_co_occurrence_counts_what_stood_when_the_day_of_each_request_began
         counted = Cooccurrence()
         counted.fit(replace(told, rows=board.at_ms < MIDNIGHT + day * DAY_MS), choice)
         np.testing.assert_allclose(live.scores(then), counted.scores(then), rtol=1e-4, atol=1e-6)
-
-
-def test_ease_is_the_ridge_regression_of_each_item_on_all_others() -> None:
-    """Steck's closed form against one least-squares problem per item."""
-    dice = np.random.default_rng(2)
-    touched = (dice.random((60, 7)) < 0.4).astype(np.float32)
-    found = solved((touched.T @ touched).astype(np.float32), 3.0)
-    for item in range(7):
-        rest = [other for other in range(7) if other != item]
-        gram = touched[:, rest].T @ touched[:, rest] + 3.0 * np.eye(6)
-        weights = np.linalg.solve(gram, touched[:, rest].T @ touched[:, item])
-        np.testing.assert_allclose(found[rest, item], weights, rtol=1e-3, atol=1e-4)
-    assert np.diag(found).tolist() == [0] * 7
 
 
 def test_window_weights_decay_from_the_newest_item() -> None:

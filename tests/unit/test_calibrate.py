@@ -3,11 +3,13 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy import sparse
 
 from model.catalogue import Catalogue
 from model.item_tower import LENDERS, AsTheyAre
 from model.popularity import HALF_LIFE_MS, add_counts
 from model.prices import FARTHEST
+from model.session import Floats
 from model.training import calibrate as chosen
 from model.training.baselines.protocol import Asked, asked
 from model.training.calibrate import calibrate
@@ -95,6 +97,35 @@ def test_of_the_ways_to_count_the_best_is_taken(log: Log, learned: Learned, put:
     ways = [nothing._replace(item_ids=told.item_ids, indptr=told.indptr * 0, numbers=told.numbers), told]
     for number, given in ((1, ways), (0, ways[::-1])):
         assert calibrate(log, learned, touched(log, train), given, *put).counting == number
+
+
+def test_linear_pairs_are_found_where_they_tell_more_than_counts(
+    log: Log, learned: Learned, put: tuple[Asked, Lessons]
+) -> None:
+    train = leave_one_out(log).train
+    nothing, told = count(log, Counting(), np.zeros_like(train)), count(log, Counting(shrink=1.0), train)
+    none = nothing._replace(item_ids=told.item_ids, indptr=told.indptr * 0, numbers=told.numbers)
+    given = log, learned, touched(log, train)
+    following = sparse.csr_array(np.roll(np.eye(ITEMS, dtype=np.float32), 1, axis=1))
+    tried = {1.0: following * np.float32(0), 2.0: following, 3.0: -following}
+    worth = calibrate(*given, [none], *put, linear=tried)
+    assert worth.l2 == 2.0
+    assert worth.linear > 0
+    assert worth.steps["linear"] > worth.steps["symmetric"] + 0.2
+    # What knows all needs no counts beside it, which had been weighed before it came.
+    noisy = told._replace(values=told.values * dice_like(told.values))
+    both = calibrate(*given, [noisy], *put, linear={2.0: following})
+    assert both.steps["linear"] >= both.steps["symmetric"]
+    assert both.steps["linear"] == pytest.approx(1, abs=1e-3)
+    useless = calibrate(*given, [told], *put, linear={1.0: following * np.float32(0)})
+    assert useless.linear == 0
+    assert useless.l2 == 0
+    assert useless.steps["linear"] == useless.steps["symmetric"]
+
+
+def dice_like(values: Floats) -> Floats:
+    """Numbers between 0 and 2, of the same shape."""
+    return np.random.default_rng(3).uniform(0, 2, values.shape).astype(np.float32)
 
 
 def test_pairs_are_remembered_for_as_long_as_they_tell_what_comes(learned: Learned) -> None:

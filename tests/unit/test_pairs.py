@@ -15,7 +15,7 @@ from model.bundle import COOCCURRENCE, Bundle, BundleError, sha256, write_manife
 from model.cooccurrence import Cooccurrence
 from model.event import Kind
 from model.training.logs.columns import Log
-from model.training.pairs import Counting, count, with_kin
+from model.training.pairs import Counting, count, with_pairs
 from tests.logs import log_of
 from tests.shop import AT, make_bundle
 
@@ -182,7 +182,7 @@ def test_kin_stands_beside_what_was_counted() -> None:
     kin = np.zeros((3, 3), np.float32)
     kin[log.items.numbers["c"], log.items.numbers["a"]] = 0.25  # A pair that was counted.
     kin[log.items.numbers["a"], log.items.numbers["a"]] = 0.5  # One that was not.
-    found = with_kin(counted, log.items.ids, sparse.csr_array(kin))
+    found = with_pairs(counted, log.items.ids, "kin", sparse.csr_array(kin))
     assert {pair: values for pair, values in told(found).items() if pair != "aa"} == told(counted)
     told_kin = {
         found.item_ids[a] + found.item_ids[found.indices[place]]: float(found.values[2, place])

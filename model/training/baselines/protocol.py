@@ -17,6 +17,7 @@ from model.cooccurrence import SILENT
 from model.interest import KINDS
 from model.session import Floats
 from model.training.examples import Requests
+from model.training.linear import user_items
 from model.training.logs.columns import Log
 
 Choice = Mapping[str, float]
@@ -142,12 +143,7 @@ class Known:
     @cached_property
     def matrix(self) -> Matrix:
         """(U, M) 1 where a user touched an item."""
-        told = self.sequences
-        shape = (len(self.log.users), self.size)
-        made = sparse.csr_array((np.ones(len(told.items), np.float32), (told.users, told.items)), shape=shape)
-        made.sum_duplicates()
-        made.data[:] = 1
-        return made
+        return user_items(self.log, self.rows)
 
 
 class Baseline(Protocol):
