@@ -154,8 +154,8 @@ def _learned(course: Course, settings: TrainSettings, folder: Path | None, watch
     elif together.rank() == 0:
         watch.say("choosing what co-occurrence, what sells and new items are worth")
         counts = touched(log, rows)
-        linear = {l2: linear_pairs(user_items(log, rows), l2) for l2 in settings.l2s}
-        worth = calibrate(log, learned_of(fitted.towers), counts, counted, *course.valid, settings.new_items, linear)
+        tried = {l2: linear_pairs(user_items(log, rows), l2) for l2 in settings.l2s}
+        worth = calibrate(log, learned_of(fitted.towers), counts, counted, *course.valid, settings.new_items, tried)
     pairs = counted[worth.counting]
     if settings.refit and not blind:
         rows = course.all_rows
@@ -170,8 +170,8 @@ def _learned(course: Course, settings: TrainSettings, folder: Path | None, watch
     if worth.known_kin:  # The graph's weight is that of new items.
         kin = kin_matrix(beside, worth.kin_shrink) * np.float32(worth.known_kin / worth.kin)
         pairs = with_pairs(pairs, log.items.ids, "kin", kin)
-    left = linear_pairs(user_items(log, rows), worth.l2) if worth.linear else None
-    told = told_pairs(pairs, learned_of(fitted.towers), worth, log.items.ids, left)
+    linear = linear_pairs(user_items(log, rows), worth.l2) if worth.linear else None
+    told = told_pairs(pairs, learned_of(fitted.towers), worth, log.items.ids, linear)
     return _Learned(fitted, worth, told, lessons, known)
 
 

@@ -9,7 +9,7 @@ from model.session import Floats
 from model.training import linear
 from model.training.export import LIVE, told_pairs, weights_of
 from model.training.line_weights import PRIOR
-from model.training.linear import linear_pairs, most_touched, solved, user_items
+from model.training.linear import linear_pairs, most_touched, solved, together, user_items
 from model.training.pairs import Counting, count
 from model.training.scoring import Learned
 from model.training.train import USUAL
@@ -41,6 +41,8 @@ def test_the_greatest_weights_of_each_item_are_kept_whatever_their_sign(
     touched[:, 1] = 1 - touched[:, 0]  # Who has the one does not want the other.
     whole = solved((touched.T @ touched).astype(np.float32), 3.0)
     assert linear_pairs(sparse.csr_array(touched), 3.0).toarray() == pytest.approx(whole, abs=1e-6)
+    monkeypatch.setattr(linear, "BLOCK", 3)
+    assert linear_pairs(sparse.csr_array(touched), 3.0).toarray() == pytest.approx(whole, abs=1e-6)
     monkeypatch.setattr(linear, "KEPT", 2)
     few = linear_pairs(sparse.csr_array(touched), 3.0).toarray()
     for item in range(ITEMS):
@@ -58,8 +60,9 @@ def test_what_is_bought_by_everybody_explains_what_comes_with_it() -> None:
     c = a & (dice.random(4000) < 0.5)
     baskets = np.stack([a, b, p, c], axis=1).astype(np.float32)
     weights = linear_pairs(sparse.csr_array(baskets), 10.0).toarray()
-    together = baskets.T @ baskets
-    assert together[0, 1] > together[0, 0] / 5
+    both = together(sparse.csr_array(baskets), np.arange(4))
+    assert both.tolist() == (baskets.T @ baskets).tolist()
+    assert both[0, 1] > both[0, 0] / 5
     assert abs(weights[0, 1]) < 0.1 < 0.4 < weights[0, 3]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from model.session import Floats
 from model.training.baselines.protocol import Asked, BaselineError, Choice, Known, window_matrix
-from model.training.linear import most_touched, solved
+from model.training.linear import most_touched, solved, together
 
 MOST = 24_000
 """Items that it learns about, those touched most: the inverse holds their square, 2.3 GB."""
@@ -29,9 +29,8 @@ class Ease:
             return
         self._size = known.size
         self._chosen = most_touched(known.matrix, MOST)
-        touched = known.matrix[:, self._chosen]
         try:
-            self._weights = solved((touched.T @ touched).toarray(), choice["l2"])
+            self._weights = solved(together(known.matrix, self._chosen), choice["l2"])
         except np.linalg.LinAlgError as error:
             raise BaselineError(str(error)) from error
         self._solved = (known, choice["l2"])
