@@ -113,7 +113,7 @@ def test_linear_pairs_are_found_where_they_tell_more_than_counts(
     assert worth.linear > 0
     assert worth.steps["linear"] > worth.steps["symmetric"] + 0.2
     # What knows all needs no counts beside it, which had been weighed before it came.
-    noisy = told._replace(values=told.values * dice_like(told.values))
+    noisy = told._replace(values=told.values * noise(told.values.shape))
     both = calibrate(*given, [noisy], *put, linear={2.0: following})
     assert both.steps["linear"] >= both.steps["symmetric"]
     assert both.steps["linear"] == pytest.approx(1, abs=1e-3)
@@ -123,9 +123,9 @@ def test_linear_pairs_are_found_where_they_tell_more_than_counts(
     assert useless.steps["linear"] == useless.steps["symmetric"]
 
 
-def dice_like(values: Floats) -> Floats:
-    """Numbers between 0 and 2, of the same shape."""
-    return np.random.default_rng(3).uniform(0, 2, values.shape).astype(np.float32)
+def noise(shape: tuple[int, ...]) -> Floats:
+    """Numbers between 0 and 2."""
+    return np.random.default_rng(3).uniform(0, 2, shape).astype(np.float32)
 
 
 def test_pairs_are_remembered_for_as_long_as_they_tell_what_comes(learned: Learned) -> None:
