@@ -303,7 +303,7 @@ def test_where_kafka_was_emptied_the_visitor_goes_on_with_the_new_one(
         stage(page, "none")
         page.locator("#standing").filter(has_text="All is back").wait_for()
         click_on(page, "red jam")
-        # A list of before may stand until now: what is read of the old topics ends at its own time.
+        # A list may come before it: on the way the page of blue boots is left, and how long it was looked at is told.
         page.locator("#list .because", has_text="you looked at red jam").first.wait_for()
         stage(page, "cold")
         assert user_id(page) == visitor
