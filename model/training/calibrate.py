@@ -130,12 +130,8 @@ def calibrate(
     )
     pairs = max(tuned, key=lambda each: _with_the_clock(each.scores, selling, fresh, asked)[1]["fresh"])
     scores, told = pairs.scores, told | pairs.steps
-    told_of = dict(zip(VALUES, pairs_of[pairs.counting], strict=False))
-    if pairs.weights["linear"]:
-        told_of["linear"] = linear[pairs.weights["l2"]]
-    together = sum(np.float32(pairs.weights[name]) * matrix for name, matrix in told_of.items())
     beside_pairs = np.float32(pairs.weights["apart"]) * wide_apart
-    new = new_items(bare, wide_lessons, wide, counts, shrink, (together, pairs.memory), beside_pairs, new_cost)
+    new = new_items(bare, wide_lessons, wide, counts, shrink, (pairs.together, pairs.memory), beside_pairs, new_cost)
     known_kin, kin_shrink = 0.0, 0.0
     if new.kin:
         known_kin, kin_shrink, scores = _known_by_kin(scores, pairs.windows, beside, asked)
@@ -172,6 +168,8 @@ class _Pairs(NamedTuple):
     memory: float
     windows: sparse.csr_array
     """Of the lines' weights with this memory."""
+    together: sparse.csr_array
+    """(I, I) all pairs, as they are weighed."""
     weights: dict[str, float]
     scores: Floats
     steps: dict[str, float]
@@ -199,8 +197,11 @@ def _pairs(
         weights[name], scores, steps[name] = _best(scores, (windows @ matrix).toarray(), GRID, asked)
     if linear:
         weights, scores, steps["linear"] = _linear(scores, windows, matrices, linear, weights, asked)
+    if weights["linear"]:
+        matrices["linear"] = linear[weights["l2"]]
+    together = sum(np.float32(weights[name]) * matrix for name, matrix in matrices.items())
     weights["apart"], scores, steps["apart"] = _best(scores, apart_by, APARTS, asked)
-    return _Pairs(counting, memory, windows, weights, scores, steps)
+    return _Pairs(counting, memory, windows, together, weights, scores, steps)
 
 
 def _linear(
