@@ -9,10 +9,9 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.linalg import lapack
 
-from model.cooccurrence import SILENT
-from model.interest import KINDS
 from model.session import Floats
 from model.training.logs.columns import Log
+from model.training.splits import touches
 
 MOST = 16_000
 """Items that have weights, those of most users: the inverse holds their square, 1 GB. More: a rare item's weights are
@@ -24,12 +23,11 @@ KEPT = 50
 .060, .059, .059, .057, MovieLens 100K .122, .126, .126, .126."""
 L2S = (100.0, 400.0)
 """Of which the best on validation is taken: NDCG@10 on test with either, LastFM .059, .056, Yelp .026, .028."""
-_SILENT = np.isin(np.arange(len(KINDS)), [KINDS.index(kind) for kind in SILENT])
 
 
 def user_items(log: Log, rows: npt.NDArray[np.bool_]) -> sparse.csr_array:
     """(U, I) 1 where one of these rows says that the user touched the item."""
-    told = rows & (log.item >= 0) & ~_SILENT[log.kind]
+    told = rows & touches(log)
     where = (log.user[told], log.item[told])
     made = sparse.csr_array((np.ones(len(where[0]), np.float32), where), shape=(len(log.users), len(log.items.ids)))
     made.sum_duplicates()
